@@ -1,0 +1,312 @@
+"""Entities: a Pydantic class declares a table (design 9).
+
+    class User(Entity, table="users"):
+        name: str = Field(min_length=1)
+        email: str = Field(min_length=1, unique=True)
+
+The class is the only place where a row is validated, at the node that creates the event. What
+it declares to the log is its `declaration`: names, types, defaults, unique, index, references.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import types
+import uuid
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from clusterlite.core.fields import Json, Stored, Unconvertible
+from clusterlite.core.names import KEY_RULE, NAME_RULE, is_key, is_name
+from clusterlite.core.schema import Column, Incompatible, Table
+from clusterlite.errors import DeclarationError, InputError, Problem
+
+_OPTIONS = ("unique", "index", "references")
+
+
+def Field(  # noqa: N802 - reads like pydantic.Field, which it stands for
+    default: Any = ...,
+    *,
+    default_factory: Callable[[], Any] | None = None,
+    unique: bool = False,
+    index: bool = False,
+    references: str | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    examples: list[Any] | None = None,
+    gt: float | None = None,
+    ge: float | None = None,
+    lt: float | None = None,
+    le: float | None = None,
+    multiple_of: float | None = None,
+    min_length: int | None = None,
+    max_length: int | None = None,
+    pattern: str | None = None,
+    max_digits: int | None = None,
+    decimal_places: int | None = None,
+) -> Any:
+    """Describe a field: what the log enforces, then what the model validates.
+
+    Args:
+        default: of the field; required where neither it nor a factory is given.
+        default_factory: makes the default at the creating node.
+        unique: no two rows have the same value; judged at apply, alike on every node.
+        index: keep the field in an index.
+        references: the table that holds the row which this field names.
+        title: for forms and OpenAPI, as all that follows for Pydantic (see its documents).
+        description: for forms and OpenAPI.
+        examples: for forms and OpenAPI.
+        gt: greater than.
+        ge: greater than or equal.
+        lt: less than.
+        le: less than or equal.
+        multiple_of: of a number.
+        min_length: of a string or list.
+        max_length: of a string or list.
+        pattern: regular expression that a string matches.
+        max_digits: of a Decimal.
+        decimal_places: of a Decimal; required for one, since it is stored as a scaled integer.
+    """
+    options = {"unique": unique, "index": index, "references": references}
+    given: dict[str, Any] = {
+        "default_factory": default_factory,
+        "title": title,
+        "description": description,
+        "examples": examples,
+        "gt": gt,
+        "ge": ge,
+        "lt": lt,
+        "le": le,
+        "multiple_of": multiple_of,
+        "min_length": min_length,
+        "max_length": max_length,
+        "pattern": pattern,
+        "max_digits": max_digits,
+        "decimal_places": decimal_places,
+    }
+    set_ = {name: value for name, value in given.items() if value is not None}
+    if default is not ...:
+        set_["default"] = default
+    extra: dict[str, Any] = {f"x-{name}": value for name, value in options.items() if value}
+    return pydantic.Field(**set_, json_schema_extra=extra or None)
+
+
+class Entity(BaseModel):
+    """The base of every entity.
+
+    Class arguments:
+        table: the table's name; without it the class is an abstract base.
+        revision: raise it to change a field's default.
+
+    Attributes:
+        id: the key; a UUIDv7 is made at creation where it is empty.
+    """
+
+    model_config = ConfigDict(
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+        # Not null: a number that is not finite is refused and not forgotten.
+        ser_json_inf_nan="constants",
+    )
+
+    declaration: ClassVar[Table]
+    """What a SCHEMA event of this entity declares; absent on an abstract base."""
+
+    id: str = ""
+    _version: int = PrivateAttr(default=-1)
+
+    def __init_subclass__(
+        cls, *, table: str | None = None, revision: int = 0, **kwargs: Any
+    ) -> None:
+        """Take the class arguments; `__pydantic_init_subclass__` uses them."""
+        super().__init_subclass__(**kwargs)
+
+    @classmethod
+    def __pydantic_init_subclass__(
+        cls, *, table: str | None = None, revision: int = 0, **kwargs: Any
+    ) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if table is not None:
+            cls.declaration = _declare(cls, table, revision)
+
+    @property
+    def version(self) -> int:
+        """The position of the event that last wrote the row; -1 before it was written."""
+        return self._version
+
+    def row(self) -> dict[str, Json]:
+        """The declared fields, without the id, in canonical JSON form.
+
+        Raises:
+            InputError: a value that JSON or the log cannot hold, a naive time for example.
+        """
+        row: dict[str, Json] = {}
+        for column in self.declaration.columns:
+            value = getattr(self, column.name)
+            # A plain string is its own form; most fields are.
+            if type(value) is not str or column.type != "text":
+                value = None if value is None else self._event_value(column, value)
+            row[column.name] = value
+        return row
+
+    def _event_value(self, column: Column, value: Any) -> Json:
+        if column.type == "json":
+            value = self.model_dump(mode="json", include={column.name})[column.name]
+        try:
+            spelled = column.kind.event_value(value, column.scale)
+            column.stored(spelled)
+        except Unconvertible as error:
+            raise InputError([Problem(f"/{column.name}", "datatype", str(error))]) from None
+        return spelled
+
+    @classmethod
+    def from_stored(cls, key: str, fields: Mapping[str, Stored], version: int) -> Self:
+        """The object of a stored row.
+
+        Args:
+            key: the id.
+            fields: by name, as SQLite holds them; of other names none are looked at.
+            version: of the row.
+
+        Raises:
+            pydantic.ValidationError: the row does not meet the class as it is today.
+        """
+        values: dict[str, Any] = {"id": key}
+        for column in cls.declaration.columns:
+            stored = fields.get(column.name)
+            values[column.name] = stored if column.type == "blob" else column.shown(stored)
+        entity = cls.model_validate(values)
+        entity._version = version
+        return entity
+
+
+EntityT = TypeVar("EntityT", bound=Entity)
+
+
+def check_key(key: str) -> str:
+    """The key, if it is acceptable.
+
+    Raises:
+        InputError: it is not; says the rule.
+    """
+    if not is_key(key):
+        raise InputError([Problem("/id", "key", f"must be {KEY_RULE}")])
+    return key
+
+
+def _declare(cls: type[Entity], table: str, revision: int) -> Table:
+    if not is_name(table):
+        raise DeclarationError(f"{cls.__name__}: table={table!r} is no name: {NAME_RULE}")
+    columns = tuple(
+        _column(cls, name, info) for name, info in cls.model_fields.items() if name != "id"
+    )
+    try:
+        return Table.from_json(Table(table, columns, revision=revision).to_json())
+    except Incompatible as error:
+        raise DeclarationError(f"{cls.__name__}: {error}") from None
+
+
+def _column(cls: type[Entity], name: str, info: FieldInfo) -> Column:
+    place = f"{cls.__name__}.{name}"
+    if not is_name(name):
+        raise DeclarationError(f"{place}: not a field name; use {NAME_RULE}")
+    annotation, nullable = _without_none(info.annotation)
+    kind = _type_name(annotation)
+    if kind is None:
+        raise DeclarationError(
+            f"{place}: {annotation!r} is no field type; use str, int, float, bool, datetime, "
+            "date, Decimal, UUID, bytes, an enum of str, list, dict or a Pydantic model"
+        )
+    scale = _scale(place, info) if kind == "decimal" else 0
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    options: dict[str, Any] = {option: extra.get(f"x-{option}") for option in _OPTIONS}
+    column = Column(
+        name,
+        kind,
+        scale=scale,
+        required=not nullable,
+        unique=bool(options["unique"]),
+        index=bool(options["index"]),
+        references=options["references"],
+    )
+    return _with_default(place, column, info)
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    if get_origin(annotation) in {Union, types.UnionType}:
+        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+        nullable = len(kinds) < len(get_args(annotation))
+        return (kinds[0] if len(kinds) == 1 else annotation), nullable
+    return annotation, annotation is None
+
+
+_TYPE_NAMES: tuple[tuple[type, str], ...] = (
+    (bool, "boolean"),
+    (str, "text"),
+    (int, "integer"),
+    (float, "real"),
+    (dt.datetime, "timestamp"),
+    (dt.date, "date"),
+    (Decimal, "decimal"),
+    (uuid.UUID, "uuid"),
+    (bytes, "blob"),
+    (list, "json"),
+    (dict, "json"),
+    (BaseModel, "json"),
+)
+
+
+def _type_name(annotation: Any) -> str | None:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return "text" if all(isinstance(value, str) for value in get_args(annotation)) else None
+    kind = origin or annotation
+    if not isinstance(kind, type):
+        return None
+    if issubclass(kind, enum.Enum):
+        return "text" if all(isinstance(member.value, str) for member in kind) else None
+    return next((name for base, name in _TYPE_NAMES if issubclass(kind, base)), None)
+
+
+def _scale(place: str, info: FieldInfo) -> int:
+    for constraint in info.metadata:
+        places = getattr(constraint, "decimal_places", None)
+        if places is not None:
+            return int(places)
+    raise DeclarationError(
+        f"{place}: a Decimal needs Field(decimal_places=…): it is stored as a scaled integer"
+    )
+
+
+def _with_default(place: str, column: Column, info: FieldInfo) -> Column:
+    default = info.default
+    if info.default_factory in {list, dict}:
+        default = info.default_factory()
+    if default is PydanticUndefined or default is None:
+        return column
+    try:
+        literal = column.kind.event_value(
+            default.model_dump(mode="json") if isinstance(default, BaseModel) else default,
+            column.scale,
+        )
+        column.stored(literal)
+    except Unconvertible as error:
+        raise DeclarationError(f"{place}: its default {error}") from None
+    return Column(
+        column.name,
+        column.type,
+        scale=column.scale,
+        required=column.required,
+        default=literal,
+        has_default=True,
+        unique=column.unique,
+        index=column.index,
+        references=column.references,
+    )

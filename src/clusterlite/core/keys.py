@@ -1,0 +1,49 @@
+"""Ids and fingerprints that any node computes alike from the same request (rules 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+
+from clusterlite.core.fields import Json, canonical_json
+
+
+def keyed_event_id(cluster: str, principal: str, key: str) -> str:
+    """The event id of a request with an idempotency key: UUIDv8 (RFC 9562) of its hash.
+
+    Args:
+        cluster: the cluster id.
+        principal: the authenticated name, else empty; never an address or a cookie.
+        key: as the client sent it.
+    """
+    digest = blake2b(digest_size=16)
+    for part in ("key", cluster, principal, key):
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    value = bytearray(digest.digest())
+    value[6] = value[6] & 0x0F | 0x80
+    value[8] = value[8] & 0x3F | 0x80
+    text = value.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def fingerprint(
+    method: str,
+    path: str,
+    query: Sequence[tuple[str, str]],
+    conditions: Mapping[str, str],
+    body: Json,
+) -> str:
+    """BLAKE2b-128 of a request as the client sent it, before ids, defaults and models.
+
+    Args:
+        method: of the request; in process the operation.
+        path: percent-decoded.
+        query: pairs, in any order.
+        conditions: the `If-*` headers, names in lower case.
+        body: decoded; None where there is none.
+    """
+    spelled = canonical_json(
+        [method, path, sorted(map(list, query)), sorted(map(list, conditions.items())), body]
+    )
+    return blake2b(spelled.encode(), digest_size=16).hexdigest()

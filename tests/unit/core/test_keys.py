@@ -1,0 +1,64 @@
+"""Ids of keyed requests and fingerprints: fixed bytes, which every node computes alike."""
+
+from __future__ import annotations
+
+from uuid import RFC_4122, UUID
+
+import pytest
+
+from clusterlite.core.keys import fingerprint, keyed_event_id
+
+REQUEST = ("POST", "/users", [("a", "1"), ("b", "2")], {"if-match": '"7"'}, {"name": "Ann"})
+
+
+def test_the_id_of_a_keyed_request_never_changes() -> None:
+    assert keyed_event_id("c-1", "", "order-1") == "1f216dd1-292e-8d10-9c56-1f135fb58bd0"
+    assert keyed_event_id("c-1", "ann", "Grüße") == "3e6e15c6-ac07-8bb3-8b1a-4990de5a81c4"
+
+
+def test_it_is_a_uuid_of_version_8() -> None:
+    made = UUID(keyed_event_id("c-1", "", "order-1"))
+    assert (made.version, made.variant) == (8, RFC_4122)
+
+
+def test_it_is_another_one_for_another_cluster_principal_or_key() -> None:
+    parts = [("c", "p", "k"), ("d", "p", "k"), ("c", "q", "k"), ("c", "p", "l"), ("c", "", "pk")]
+    assert len({keyed_event_id(*part) for part in parts}) == len(parts)
+
+
+def test_a_border_between_the_parts_cannot_be_forged() -> None:
+    assert keyed_event_id("c", "ab", "c") != keyed_event_id("c", "a", "bc")
+    assert keyed_event_id("ca", "b", "c") != keyed_event_id("c", "ab", "c")
+
+
+def test_the_fingerprint_of_a_request_never_changes() -> None:
+    assert fingerprint(*REQUEST) == "8c02408cf98cc507903271389b547567"
+    assert fingerprint("DELETE", "/users/1", [], {}, None) == "019c3f3a855a9621e812e6e97c20b577"
+
+
+def test_the_order_of_query_conditions_and_keys_does_not_matter() -> None:
+    body = {"name": "Ann", "email": "x"}
+    turned = {"email": "x", "name": "Ann"}
+    conditions = {"if-match": '"7"', "if-none-match": "*"}
+    back = dict(reversed(conditions.items()))
+    query = [("a", "1"), ("b", "2")]
+    assert fingerprint("PUT", "/u/1", query, conditions, body) == fingerprint(
+        "PUT", "/u/1", query[::-1], back, turned
+    )
+
+
+@pytest.mark.parametrize(
+    ("index", "other"),
+    [
+        (0, "PUT"),
+        (1, "/user"),
+        (2, [("a", "2"), ("b", "1")]),
+        (3, {"if-none-match": '"7"'}),
+        (4, {"name": "Ben"}),
+        (4, None),
+    ],
+)
+def test_any_other_part_makes_another_fingerprint(index: int, other: object) -> None:
+    changed = [*REQUEST]
+    changed[index] = other  # type: ignore[call-overload]
+    assert fingerprint(*changed) != fingerprint(*REQUEST)  # type: ignore[arg-type]
