@@ -1,0 +1,171 @@
+"""The log port: one ordered, durable sequence of records. Its docstrings are the contract.
+
+Rules that hold for every adapter; `clusterlite.testing.log_contract` tries them all:
+
+1. Positions start at 0, only grow, may have holes, and are never given twice.
+2. What `append` acknowledged is durable and is read by every reader, in one order.
+3. A failure says which of the two it is: never left this process, or may be written.
+4. `read` leaves out nothing that the log still holds. What it cannot give it refuses loudly
+   (`Halt`): it never skips, rewinds or starts anew by itself.
+5. `append`, `tail`, `bounds`, `identity`, `peek` and `close` may be called from any thread.
+   `read` belongs to one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import NamedTuple, Protocol, runtime_checkable
+
+
+class Record(NamedTuple):
+    """One record of the log.
+
+    Args:
+        position: its place in the log, from 0.
+        time_ms: the log's own time of the append, Unix milliseconds; never the producer's.
+        value: the bytes as appended; empty where another producer wrote a null value.
+    """
+
+    position: int
+    time_ms: int
+    value: bytes
+
+
+class Batch(NamedTuple):
+    """What one `read` gave.
+
+    Args:
+        records: in order of position; empty where none came in time.
+        next: the position to read from next. The adapter vouches that nothing stands between
+            the last record (or the asked position) and `next`.
+    """
+
+    records: list[Record]
+    next: int
+
+
+class Bounds(NamedTuple):
+    """The part of the log that is kept: `first <= position < end`; equal where it is empty."""
+
+    first: int
+    end: int
+
+
+class Identity(NamedTuple):
+    """What tells this log from another.
+
+    Args:
+        kind: `memory`, `file` or `kafka`.
+        log_id: made with the log and never given twice: a topic id, a file's id. Empty where
+            the broker has no topic ids.
+        home: of the log: a Kafka cluster id, empty for the others.
+    """
+
+    kind: str
+    log_id: str
+    home: str
+
+
+@runtime_checkable
+class Log(Protocol):
+    """The port. Constructing an adapter does no I/O; `open` does."""
+
+    url: str
+    """As the operator wrote it, without secrets."""
+
+    record_bytes_max: int
+    """The largest value that `append` takes, in bytes."""
+
+    has_doorbell: bool
+    """Whether `doorbell` gives a descriptor once the log is open."""
+
+    caveat: str | None
+    """What is not fault-tolerant about this log, for the banner; None where nothing is."""
+
+    def open(self) -> None:
+        """Connect, create the log where it does not exist, and check its settings.
+
+        Raises:
+            ConfigError: the log exists and is not usable (three partitions, say).
+            FolderInUse: a file that another kind of process holds.
+            Halt: the log is damaged or is not the one that it was.
+            LogUnavailable: it cannot be reached now; `open` may be called again.
+        """
+
+    def append(self, values: Sequence[bytes]) -> list[Future[int]]:
+        """Hand the values over, in order, as one group.
+
+        Never raises for a fault of the log; each value has a future of its own. Values of one
+        call stand in the log in the order given, records of others possibly between them.
+
+        Args:
+            values: at least one.
+
+        Returns:
+            A future for each value: its position once it is durable. It fails with
+            `LogUnavailable` (never left this process), `AppendUnknown` (may be written),
+            `RecordTooLarge` or `LogClosed` (never left this process).
+        """
+
+    def tail(self) -> Future[int]:
+        """A position that is at least every position acknowledged before the call, to anyone.
+
+        Linearizable: asked of the log itself, never of something remembered. -1 where the log
+        never held a record. Fails as `append` does.
+        """
+
+    def read(self, position: int, max_records: int, timeout_s: float) -> Batch:
+        """Records in order, from the first one at or after `position`.
+
+        Waits up to `timeout_s` for the first record, and never for more than are there.
+
+        Raises:
+            Halt: `log_gap` where records at or after `position` were trimmed; `log_rewound`
+                where the log ends before `position`; `log_corrupt` where it cannot be read.
+            LogUnavailable: it cannot be reached now; calling again goes on where it was.
+            LogClosed: `close` was called.
+        """
+
+    def peek(self, position: int) -> Record | None:
+        """The record at exactly `position`, None where the log holds none there.
+
+        Over a connection of its own, so that it neither waits behind `read` nor moves it.
+
+        Raises:
+            LogUnavailable, LogClosed: as `read`.
+        """
+
+    def bounds(self) -> Bounds:
+        """The oldest kept position and the one past the newest.
+
+        Raises:
+            LogUnavailable, LogClosed: as `read`.
+        """
+
+    def identity(self) -> Identity:
+        """What tells this log from another, asked of the log itself and not remembered.
+
+        Raises:
+            LogUnavailable, LogClosed: as `read`.
+        """
+
+    def trim(self, position: int) -> None:
+        """Drop every record before `position`. The end never moves.
+
+        Raises:
+            LogUnavailable, LogClosed: as `read`.
+        """
+
+    def doorbell(self) -> int | None:
+        """A file descriptor that becomes readable when there may be something new to read.
+
+        None where the adapter has none (`has_doorbell` is False): then `read` with a timeout is
+        the way to wait, and a thread of the reader's own is needed. `read` empties the doorbell.
+        """
+
+    def close(self) -> None:
+        """Let go of everything. A blocked `read` in another thread ends with `LogClosed`.
+
+        Idempotent. Appends without an acknowledgement fail as `AppendUnknown`.
+        """

@@ -1,0 +1,158 @@
+"""The log on Kafka or Redpanda: one topic with exactly one partition.
+
+What always holds: the position is the partition's offset; every produce names the partition;
+no consumer group, no stored offsets, no transactions. The parts:
+
+    kafka_settings   what an operator may set, and what the guarantees fix
+    kafka_topic      the topic: made, checked, identified, trimmed
+    kafka_gate       when an append is refused before it leaves this process
+    kafka_producer   appends and barriers
+    kafka_reader     reads, and questions over a second connection
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
+
+from confluent_kafka import KafkaException
+
+from clusterlite.errors import ConfigError, LogClosed, LogUnavailable
+from clusterlite.log.base import Batch, Bounds, Identity, Record
+from clusterlite.log.kafka_producer import KafkaProducer
+from clusterlite.log.kafka_reader import KafkaFollower, KafkaQuestions
+from clusterlite.log.kafka_settings import RECORD_OVERHEAD_BYTES, KafkaSettings
+from clusterlite.log.kafka_topic import KafkaTopic, check_topic_name
+
+_T = TypeVar("_T")
+
+
+class _Open:
+    """The connections of an open log."""
+
+    def __init__(self, settings: KafkaSettings, topic: KafkaTopic) -> None:
+        self.topic = topic
+        self.producer = KafkaProducer(
+            settings.producer(topic.message_bytes_max), topic.name, topic.record_bytes_max
+        )
+        self.questions = KafkaQuestions(settings.questions(), topic.name)
+        self.follower = KafkaFollower(settings.follower(), topic.name, self.questions.bounds)
+
+    def close(self) -> None:
+        self.follower.close()
+        self.questions.close()
+        self.producer.close()
+
+
+class KafkaLog:
+    """The port over one topic. See `base.Log` for what each method promises.
+
+    Args:
+        brokers: `host:port`, several with commas.
+        topic: its name; it is created by `open` where it does not exist.
+        options: librdkafka settings by name (SASL, TLS, time-outs).
+
+    Raises:
+        ConfigError: an option that a guarantee rests on, or no name of a topic.
+    """
+
+    has_doorbell = False
+
+    def __init__(self, brokers: str, topic: str, options: Mapping[str, str]) -> None:
+        check_topic_name(topic)
+        self._settings = KafkaSettings(brokers, options)
+        self.url = f"kafka://{brokers}/{topic}"
+        self.caveat: str | None = None
+        self._topic = topic
+        self.record_bytes_max = self._settings.message_bytes_max - RECORD_OVERHEAD_BYTES
+        self._parts: _Open | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"KafkaLog({self.url!r})"
+
+    def open(self) -> None:
+        """As the port's: connect, create or check the topic."""
+        if self._closed:
+            raise LogClosed("the log is closed")
+        if self._parts is not None:
+            return
+        topic = self._made(lambda: KafkaTopic(self._settings, self._topic))
+        topic.ensure()
+        parts = self._made(lambda: _Open(self._settings, topic))
+        try:
+            parts.producer.open()
+        except LogUnavailable:
+            parts.close()
+            raise
+        self.record_bytes_max = topic.record_bytes_max
+        self.caveat = topic.caveat()
+        self._parts = parts
+
+    def append(self, values: Sequence[bytes]) -> list[Future[int]]:
+        """As the port's."""
+        parts = self._parts
+        if parts is None:
+            return [self._refused() for _ in values]
+        return parts.producer.append(values)
+
+    def tail(self) -> Future[int]:
+        """As the port's: an acknowledged barrier."""
+        return self._refused() if self._parts is None else self._parts.producer.tail()
+
+    def read(self, position: int, max_records: int, timeout_s: float) -> Batch:
+        """As the port's."""
+        return self._open_parts().follower.read(position, max_records, timeout_s)
+
+    def peek(self, position: int) -> Record | None:
+        """As the port's."""
+        return self._open_parts().questions.peek(position)
+
+    def bounds(self) -> Bounds:
+        """As the port's."""
+        return self._open_parts().questions.bounds()
+
+    def identity(self) -> Identity:
+        """As the port's: topic id and cluster id."""
+        return self._open_parts().topic.identity()
+
+    def trim(self, position: int) -> None:
+        """As the port's: DeleteRecords."""
+        parts = self._open_parts()
+        bounds = parts.questions.bounds()
+        if position > bounds.first:
+            parts.topic.delete_before(min(position, bounds.end))
+
+    def doorbell(self) -> int | None:
+        """None: a thread waits in `read`."""
+        return None
+
+    def close(self) -> None:
+        """As the port's."""
+        self._closed = True
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            parts.close()
+
+    def _made(self, make: Callable[[], _T]) -> _T:
+        """A client refuses settings that it does not know when it is made."""
+        try:
+            return make()
+        except KafkaException as error:
+            raise ConfigError(f"{self.url}: {error.args[0].str()}") from error
+
+    def _open_parts(self) -> _Open:
+        if self._parts is None:
+            raise self._not_open()
+        return self._parts
+
+    def _refused(self) -> Future[int]:
+        future: Future[int] = Future()
+        future.set_exception(self._not_open())
+        return future
+
+    def _not_open(self) -> LogClosed | LogUnavailable:
+        if self._closed:
+            return LogClosed("the log is closed")
+        return LogUnavailable(f"{self.url} is not open")

@@ -1,0 +1,4 @@
+"""Shipped tests: what an adapter or a table's own operations must do to be used.
+
+`log_contract.LogContract` is for log adapters, `operations_contract` for table operations.
+"""
