@@ -1,0 +1,97 @@
+"""Values and bytes: what goes in comes out, and our acceptance agrees with a strict reader."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clusterlite.core.acceptance import Unreadable, read_json
+from clusterlite.core.fields import INT64_MAX, INT64_MIN, TYPES, Unconvertible, canonical_json
+from clusterlite.core.names import is_key
+from clusterlite.core.patch import merge
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+numbers = st.integers(INT64_MIN, INT64_MAX) | st.floats(allow_nan=False, allow_infinity=False)
+documents = st.recursive(
+    st.none() | st.booleans() | numbers | text,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(documents, st.booleans())
+def test_every_document_that_json_can_spell_is_accepted(value: Any, escaped: bool) -> None:
+    assert read_json(json.dumps(value, ensure_ascii=escaped).encode()) == value
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", ":", "é", "\\u0061"]),
+            st.sampled_from(["1", '":"', '"\\u003a"', '{"a":1}']),
+        ),
+        max_size=5,
+    )
+)
+def test_a_key_that_stands_twice_is_always_found(pairs: list[tuple[str, str]]) -> None:
+    raw = "{" + ",".join(f'"{key}":{value}' for key, value in pairs) + "}"
+    keys = ["a" if key == "\\u0061" else key for key, _ in pairs]
+    try:
+        read_json(raw.encode())
+    except Unreadable:
+        assert len(set(keys)) < len(keys)
+    else:
+        assert len(set(keys)) == len(keys)
+
+
+@given(st.binary(max_size=40))
+def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
+    try:
+        value = read_json(raw)
+    except Unreadable:
+        return
+    assert json.loads(raw) == value
+
+
+@given(st.sampled_from(sorted(TYPES)), documents)
+def test_what_a_type_takes_comes_back_as_it_was_stored(kind: str, value: Any) -> None:
+    field = TYPES[kind]
+    if value is None:
+        return
+    try:
+        stored = field.stored(value, 2)
+    except Unconvertible:
+        return
+    again = field.stored(field.shown(stored, 2), 2)
+    assert again == stored
+    if isinstance(stored, float):
+        assert math.copysign(1, again) == math.copysign(1, stored)  # type: ignore[arg-type]
+
+
+@given(documents)
+def test_canonical_json_does_not_depend_on_the_order_of_keys(value: Any) -> None:
+    def reversed_keys(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {key: reversed_keys(item[key]) for key in reversed(list(item))}
+        return [reversed_keys(inner) for inner in item] if isinstance(item, list) else item
+
+    assert canonical_json(value) == canonical_json(reversed_keys(value))
+
+
+@given(documents, documents)
+def test_a_merged_patch_is_stable(target: Any, patch: Any) -> None:
+    """RFC 7396: applying a patch twice gives what applying it once gives."""
+    once = merge(target, patch)
+    assert merge(once, patch) == once
+
+
+@given(st.text(max_size=300))
+def test_keys_are_as_the_rule_says(key: str) -> None:
+    control = any(ord(c) < 32 or 127 <= ord(c) < 160 for c in key)
+    expected = 1 <= len(key) <= 255 and key[0] not in "_-" and not control
+    assert is_key(key) == expected
