@@ -1,0 +1,454 @@
+"""The engine: one thread that gathers writes, appends them, applies the log and answers.
+
+    submit --> pending --append--> log --read--> apply --outcome--> reply
+                  (gathered while an append is under way: adaptive group commit)
+
+Threads:
+1. The engine's own thread handles the link, the append, and the apply of a log with a doorbell.
+2. A log without one (Kafka) is read and applied by a follower thread, a whole batch at a time.
+3. The guard asks the log what may take long to answer.
+
+Invariants:
+1. An event is answered with its outcome only after this replica applied it (I1, I8). Nothing is
+   applied at the moment of append.
+2. `LogUnavailable` is answered only for what never entered the log's client (I11). Everything
+   else that runs out of time is `OutcomeUnknown`.
+3. After a halt nothing is acknowledged any more (I10); reads go on without the engine.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final
+
+from clusterlite.core import codec
+from clusterlite.core.outcome import Applied
+from clusterlite.errors import (
+    ClusterLiteError,
+    ConfigError,
+    Halt,
+    LogClosed,
+    LogError,
+    LogUnavailable,
+    NotServing,
+    Overloaded,
+    RecordTooLarge,
+)
+from clusterlite.log.base import Bounds, Log
+from clusterlite.node.answers import Answer, Appended, Reached, Reply, Submission
+from clusterlite.node.follower import Follower, FollowerThread, Seen, Strained
+from clusterlite.node.loop import Loop
+from clusterlite.node.waiting import Tails, Waiting
+from clusterlite.node.watermark import Watermark
+from clusterlite.replica.applier import HaltedBatch
+from clusterlite.telemetry import get_logger
+
+WAITING_MAX: Final = 20_000
+"""Events and positions that may be waited for; past it, `Overloaded`."""
+
+APPEND_MAX: Final = 1_000
+"""Events handed to the log in one call."""
+
+OVER: Final = frozenset({"halted", "refused"})
+"""States of trouble that do not go away."""
+
+_EXPIRE_EVERY_S: Final = 0.05
+_POLL_S: Final = 0.25
+"""How long the engine sleeps at most while it follows by doorbell: a net, should a bell fail."""
+
+_CONFIRM_S: Final = 5.0
+"""How long one question whether the log takes appends again may take."""
+
+_NEVER_APPENDED: Final = (LogUnavailable, LogClosed, RecordTooLarge)
+
+_log = get_logger("clusterlite.node")
+
+
+@dataclass(slots=True)
+class Trouble:
+    """Why writes cannot be acknowledged now.
+
+    Args:
+        state: `log_unreachable`, `strained`, `halted` or `refused`.
+        error: what happened.
+    """
+
+    state: str
+    error: ClusterLiteError
+
+
+class Engine:
+    """Drives one log and one replica.
+
+    Args:
+        log: opened by `run`'s thread or by the follower's.
+        make_follower: opens the log where needed and gives the follower.
+        progressed: called after every batch and every change of trouble, on the engine's thread.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        make_follower: Callable[[dict[str, Any]], Follower],
+        progressed: Callable[[], None],
+    ) -> None:
+        self.loop = Loop()
+        self.trouble: Trouble | None = None
+        self.bounds: Bounds | None = None
+        self.follower: Follower | None = None
+        self.after_tick: list[Callable[[], None]] = []
+        self._log = log
+        self._make_follower = make_follower
+        self._progressed = progressed
+        self._pending: list[tuple[Submission, Waiting]] = []
+        self._waiting: dict[str, Waiting] = {}
+        self._watermark = Watermark()
+        self._tails = Tails()
+        self._thread: FollowerThread | None = None
+        self._inline = False
+        self._confirming = False
+        self._confirmed = False
+        self._closing = False
+        self._broken = False
+        self._bell: int | None = None
+        self._listening = False
+        self._retry_at = 0.0
+        self._expire_at = 0.0
+
+    @property
+    def seen(self) -> Seen:
+        """The last record applied."""
+        return Seen(-1, b"") if self.follower is None else self.follower.seen
+
+    # What may be asked, on the engine's thread.
+
+    def submit(self, submission: Submission) -> None:
+        """Take an event: appended with the others of this tick, answered once it is applied.
+
+        One whose id is waited for already joins the waiters and is not appended, unless it is a
+        FENCE: the first of its id in the log decides for all.
+        """
+        waiting = self._waiting.get(submission.event_id)
+        if waiting is not None and not _is_fence(submission.value):
+            if submission.early and waiting.appended is not None:
+                submission.reply(Appended(waiting.appended))
+            else:
+                waiting.replies.append((submission.reply, submission.deadline))
+            return
+        refusal = self._refusal()
+        if refusal is not None:
+            submission.reply(refusal)
+            return
+        if waiting is None:
+            waiting = self._waiting[submission.event_id] = Waiting()
+        waiting.replies.append((submission.reply, submission.deadline))
+        waiting.records += 1
+        self._pending.append((submission, waiting))
+
+    def await_position(self, position: int, deadline: float, reply: Reply) -> None:
+        """Answer `Reached` once the replica has applied up to `position`."""
+        if len(self._watermark) >= WAITING_MAX:
+            reply(Overloaded("too many reads wait for a position"))
+            return
+        self._watermark.wait(position, deadline, reply)
+        self._watermark.reached(self.seen.position)
+
+    def await_tail(self, deadline: float, reply: Reply) -> None:
+        """Answer `Reached` once the replica has all that was acknowledged before this call."""
+        refusal = self._refusal()
+        if refusal is not None:
+            reply(refusal)
+            return
+        if len(self._tails) >= WAITING_MAX:
+            reply(Overloaded("too many strong reads wait"))
+            return
+        self._tails.waiting.append((reply, deadline))
+        self._begin_tail()
+
+    def _refusal(self) -> ClusterLiteError | None:
+        if self.trouble is not None and self.trouble.state in OVER:
+            return self.trouble.error
+        if self._closing:
+            return NotServing("the node is closing")
+        if self.follower is None:
+            return NotServing("the node is still opening its log")
+        if len(self._waiting) >= WAITING_MAX:
+            return Overloaded(f"{WAITING_MAX} writes are waiting already")
+        return None
+
+    # The thread.
+
+    def run(self) -> None:
+        """Run until `close`; the thread's main function."""
+        try:
+            self._start()
+            while not self._closing:
+                try:
+                    self._tick()
+                except Exception as error:
+                    if self._broken:
+                        raise
+                    self._broken = True
+                    _log.exception("defect", exc_info=error)
+                    self.halt(Halt("internal", repr(error), "This is a defect: report it"))
+        finally:
+            if not self._closing:
+                ended = Halt("internal", "the engine ended", "Start the node again, and report it")
+                self.trouble = self.trouble or Trouble("halted", ended)
+            if self._thread is not None:
+                self._thread.close()
+            self._log.close()
+            if self._thread is not None:
+                self._thread.join()
+            self.loop.end()
+            self._abandon()
+            self._watermark.expire(math.inf, self.seen.position)
+            for flush in self.after_tick:
+                flush()
+
+    def _tick(self) -> None:
+        self.loop.tick(self._timeout())
+        self._append()
+        if self._inline:
+            self._follow()
+        self._expire()
+        for flush in self.after_tick:
+            flush()
+
+    def close(self) -> None:
+        """Ask the thread to end; from any thread."""
+        self.loop.post(self._close)
+
+    def _close(self) -> None:
+        self._closing = True
+
+    def _start(self) -> None:
+        if self._log.has_doorbell:
+            self._inline = True
+            self.loop.post(_nothing)  # the first tick opens the log and does not sleep
+            return
+        self._thread = FollowerThread(self._open, self.loop.post, self._applied, self.fail)
+        self._thread.start()
+
+    def _open(self) -> Follower:
+        follower = self._make_follower(self._waiting)
+        self._bell = self._log.doorbell()
+        self._listen(True)
+        self.follower = follower
+        self.loop.post(self._progressed)
+        return follower
+
+    def _listen(self, on: bool) -> None:
+        """Wake by the log's bell; not while nobody reads, since only that silences it."""
+        if self._bell is not None and on != self._listening:
+            self._listening = on
+            if on:
+                self.loop.watch(self._bell, _nothing)
+            else:
+                self.loop.forget(self._bell)
+
+    def _timeout(self) -> float:
+        if self._pending:
+            return 0.0
+        if self._waiting or len(self._watermark) or len(self._tails):
+            return _EXPIRE_EVERY_S
+        return _POLL_S
+
+    # Appending.
+
+    def _append(self) -> None:
+        if not self._pending or self._dropped():
+            return
+        batch, self._pending = self._pending[:APPEND_MAX], self._pending[APPEND_MAX:]
+        # Whoever was told that it did not happen must be right (I2).
+        batch = [(submission, waiting) for submission, waiting in batch if not waiting.given_up]
+        if not batch:
+            return
+        for _, waiting in batch:
+            waiting.handed_over = True
+        futures = self._log.append([submission.value for submission, _ in batch])
+        for (submission, waiting), future in zip(batch, futures, strict=True):
+            if future.done():
+                self._appended(submission, waiting, future)
+            else:
+                future.add_done_callback(self._later(submission, waiting))
+
+    def _dropped(self) -> bool:
+        """Whether all is over; then what waits to be appended is told so."""
+        if self.trouble is None or self.trouble.state not in OVER:
+            return False
+        pending, self._pending = self._pending, []
+        for submission, waiting in pending:
+            self._never(submission, waiting, self.trouble.error)
+        return True
+
+    def _appended(self, submission: Submission, waiting: Waiting, future: Future[int]) -> None:
+        error = future.exception()
+        if error is None:
+            waiting.appended = future.result()
+            if submission.early and waiting.leaves(submission.reply):
+                submission.reply(Appended(waiting.appended))
+        elif isinstance(error, _NEVER_APPENDED):
+            self._never(submission, waiting, error)
+        # AppendUnknown: it may still be applied; the waiter's deadline decides.
+
+    def _later(self, submission: Submission, waiting: Waiting) -> Callable[[Future[int]], object]:
+        return lambda done: self.loop.post(lambda: self._appended(submission, waiting, done))
+
+    def _never(self, submission: Submission, waiting: Waiting, error: ClusterLiteError) -> None:
+        """A record was not appended: that is all there is to say, if it was the id's only one."""
+        waiting.records -= 1
+        if waiting.records == 0 and self._waiting.get(submission.event_id) is waiting:
+            self._answer(submission.event_id, error)
+        elif waiting.leaves(submission.reply):
+            submission.reply(error)
+
+    # Following.
+
+    def _follow(self) -> None:
+        if time.monotonic() < self._retry_at:
+            return
+        self._listen(True)
+        try:
+            follower = self.follower or self._open()
+            done = follower.step(0)
+        except (Halt, ConfigError) as error:
+            if isinstance(error, HaltedBatch):
+                self._applied(error.done)
+            self.fail(error)
+        except (LogError, Strained) as error:
+            self._retry_at = time.monotonic() + _POLL_S
+            self._listen(False)
+            self.fail(error)
+        else:
+            if self.trouble is not None and self.trouble.state in {"strained", "log_unreachable"}:
+                self.fail(None)
+            if done is not None:
+                self._applied(done)
+                self.loop.post(_nothing)
+
+    def _applied(self, done: list[Applied]) -> None:
+        for applied in done:
+            self._answer(applied.outcome.event_id, applied)
+        self._watermark.reached(self.seen.position)
+        self._progressed()
+
+    def fail(self, error: ClusterLiteError | None) -> None:
+        """Note why nothing can be acknowledged now; None once it can be again."""
+        before = self.trouble
+        if isinstance(error, Halt | ConfigError):
+            self.halt(error, "halted" if isinstance(error, Halt) else "refused")
+            return
+        if error is None:
+            if before is None or before.state in OVER:
+                return
+            if before.state == "log_unreachable" and not self._confirmed:
+                self._confirm()
+                return
+            self.trouble = None
+            _log.info("recovered", state=before.state)
+        else:
+            state = "strained" if isinstance(error, Strained) else "log_unreachable"
+            if before is None or before.state != state:
+                _log.warning(state, error=str(error))
+            self.trouble = Trouble(state, error)
+        self._progressed()
+
+    def _confirm(self) -> None:
+        """A log that can be read again may still refuse appends: ready once a tail came back."""
+
+        def ended(answer: Answer) -> None:
+            self._confirming = False
+            self._confirmed = isinstance(answer, Reached)
+            if self._confirmed:
+                self.fail(None)
+                self._confirmed = False
+
+        if not self._confirming:
+            self._confirming = True
+            self.await_tail(time.monotonic() + _CONFIRM_S, ended)
+
+    def halt(self, halt: ClusterLiteError, state: str = "halted") -> None:
+        """Stop acknowledging for good; what waits is told that its outcome is unknown."""
+        self.trouble = Trouble(state, halt)
+        self._inline = False
+        self._listen(False)
+        if isinstance(halt, Halt):
+            _log.error("halted", reason=halt.reason, detail=halt.detail, cure=halt.cure)
+        else:
+            _log.error(state, error=str(halt))
+        if self._thread is not None:
+            self._thread.close()
+        self._dropped()
+        self._abandon()
+        self._progressed()
+
+    # Strong reads.
+
+    def _begin_tail(self) -> None:
+        if self._tails.under_way or not self._tails.waiting or self._closing:
+            return
+        self._tails.served, self._tails.waiting = self._tails.waiting, []
+        self._tails.under_way = True
+        future = self._log.tail()
+        future.add_done_callback(lambda done: self.loop.post(lambda: self._ended(done)))
+
+    def _ended(self, future: Future[int]) -> None:
+        self._tails.under_way = False
+        served, self._tails.served = self._tails.served, []
+        error = future.exception()
+        for reply, deadline in served:
+            if error is None:
+                self.await_position(future.result(), deadline, reply)
+            elif isinstance(error, ClusterLiteError):
+                reply(LogUnavailable(str(error)))
+            else:
+                raise error
+        self._begin_tail()
+
+    # Answering.
+
+    def _answer(self, event_id: str, answer: Answer) -> None:
+        waiting = self._waiting.pop(event_id, None)
+        if waiting is not None:
+            for reply, _ in waiting.replies:
+                reply(answer)
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        if now < self._expire_at:
+            return
+        self._expire_at = now + _EXPIRE_EVERY_S
+        self._watermark.expire(now, self.seen.position)
+        self._tails.expire(now)
+        for event_id, waiting in list(self._waiting.items()):
+            late = [reply for reply, deadline in waiting.replies if deadline <= now]
+            waiting.replies = [item for item in waiting.replies if item[1] > now]
+            if not waiting.replies:
+                waiting.given_up = not waiting.handed_over
+                del self._waiting[event_id]
+            for reply in late:
+                reply(waiting.unknown(event_id))
+
+    def _abandon(self) -> None:
+        """Nobody will be told an outcome any more."""
+        for reply, _ in [*self._tails.waiting, *self._tails.served]:
+            reply(LogUnavailable("the log is not asked any more"))
+        self._tails.waiting.clear()
+        self._tails.served.clear()
+        for event_id, waiting in list(self._waiting.items()):
+            waiting.given_up = not waiting.handed_over
+            self._answer(event_id, waiting.unknown(event_id))
+
+
+def _is_fence(value: bytes) -> bool:
+    event = codec.decode(value, 0)
+    return event is not None and event.operation == "FENCE"
+
+
+def _nothing() -> None:
+    """Keeps the loop from sleeping while there may be more to read."""

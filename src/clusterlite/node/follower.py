@@ -1,0 +1,172 @@
+"""The follower: reads the log from the replica's position and applies what it reads.
+
+It owns the applier, and so the only write connection. `step` is called by one thread: the
+engine's where the log has a doorbell, else a thread of its own (`FollowerThread`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Container
+from typing import Final, NamedTuple
+
+import apsw
+
+from clusterlite.core.outcome import Applied
+from clusterlite.errors import ClusterLiteError, ConfigError, Halt, LogClosed, LogError
+from clusterlite.log.base import Log
+from clusterlite.replica.applier import Applier, HaltedBatch
+
+BATCH_MAX: Final = 1_000
+"""Records a transaction: bounds memory, and how long the thread does nothing else."""
+
+RETRY_S: Final = 0.5
+_POLL_S: Final = 0.5
+
+
+_DOUBTFUL: Final = (
+    apsw.CorruptError,
+    apsw.NotADBError,
+    apsw.IOError,
+    apsw.CantOpenError,
+    apsw.ReadOnlyError,
+    apsw.PermissionsError,
+    apsw.ProtocolError,
+)
+"""Errors of SQLite that speak of the file; any other that gets here is a defect of ours."""
+
+
+class Seen(NamedTuple):
+    """The last record applied: what recognises the log."""
+
+    position: int
+    record_hash: bytes
+
+
+class Strained(ClusterLiteError):
+    """The machine lacks something (space, memory); nothing was committed; it is tried again."""
+
+    code = "strained"
+
+
+class Follower:
+    """One replica on its log.
+
+    Args:
+        log: opened.
+        applier: of the replica.
+        wanted: event ids that somebody waits for.
+    """
+
+    def __init__(self, log: Log, applier: Applier, wanted: Container[str]) -> None:
+        self._log = log
+        self._applier = applier
+        self._wanted = wanted
+        self.next = applier.committed.position + 1
+        self.seen = Seen(applier.committed.position, applier.committed.record_hash)
+
+    def step(self, timeout_s: float) -> list[Applied] | None:
+        """Read and apply one batch.
+
+        Returns:
+            What was waited for; None where nothing was read.
+
+        Raises:
+            HaltedBatch, Halt: the replica must not go on.
+            LogError: the log cannot be read now.
+            Strained: the machine lacks something; the same records come again.
+        """
+        batch = self._log.read(self.next, BATCH_MAX, timeout_s)
+        if not batch.records:
+            self.next = batch.next
+            return None
+        try:
+            done = self._applier.apply(batch.records, self._wanted)
+        except apsw.Error as error:
+            raise _classified(error) from error
+        finally:
+            state = self._applier.committed
+            self.seen = Seen(state.position, state.record_hash)
+        self.next = batch.next
+        return done
+
+
+def _classified(error: apsw.Error) -> ClusterLiteError:
+    """The environment's fault: wait and try again, or doubt the file and stop."""
+    if isinstance(error, apsw.FullError | apsw.BusyError | apsw.LockedError | apsw.NoMemError):
+        return Strained(str(error))
+    if not isinstance(error, _DOUBTFUL):
+        return Halt("internal", f"SQLite refused: {error!r}", "This is a defect: report it")
+    corrupt = isinstance(error, apsw.CorruptError | apsw.NotADBError)
+    return Halt(
+        "replica_corrupt" if corrupt else "replica_io",
+        f"SQLite refused to go on: {error}",
+        "Look at the disk, then start the node again: it checks the file before it serves",
+    )
+
+
+class FollowerThread(threading.Thread):
+    """Steps a follower whose log has no doorbell, and hands each batch over.
+
+    Args:
+        make: opens the log and gives the follower; tried again while the log is unreachable.
+        post: runs a function on the engine's thread.
+        applied: told what was waited for, on the engine's thread.
+        failed: told why nothing was applied, on the engine's thread; None once it goes on.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Follower],
+        post: Callable[[Callable[[], None]], bool],
+        applied: Callable[[list[Applied]], None],
+        failed: Callable[[ClusterLiteError | None], None],
+    ) -> None:
+        super().__init__(name="clusterlite-follower", daemon=True)
+        self._make = make
+        self._post = post
+        self._applied = applied
+        self._failed = failed
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        """Ask the thread to end; the log's `close` wakes it."""
+        self._closing.set()
+
+    def run(self) -> None:
+        """Follow until closed or halted."""
+        follower: Follower | None = None
+        troubled = False
+        while not self._closing.is_set():
+            try:
+                follower = follower or self._make()
+                done = follower.step(_POLL_S)
+            except LogClosed:
+                return
+            except (Halt, ConfigError) as error:
+                self._halt(error)
+                return
+            except (LogError, Strained) as error:
+                troubled = True
+                self._tell(error)
+                self._closing.wait(RETRY_S)
+                continue
+            except BaseException as error:
+                self._halt(Halt("internal", repr(error), "This is a defect: report it"))
+                raise
+            if troubled:
+                troubled = False
+                self._tell(None)
+            if done is not None:
+                self._hand_over(done)
+
+    def _tell(self, error: ClusterLiteError | None) -> None:
+        self._post(lambda: self._failed(error))
+
+    def _hand_over(self, done: list[Applied]) -> None:
+        self._post(lambda: self._applied(done))
+
+    def _halt(self, error: Halt | ConfigError) -> None:
+        if isinstance(error, HaltedBatch):
+            self._hand_over(error.done)
+        self._tell(error)

@@ -1,0 +1,368 @@
+"""The node: one replica on one log, in this process. The embedded library's main object.
+
+    with Node(data="data", log="file:data/log", entities=[User]) as node:
+        ann = node.create(User(name="Ann", email="ann@example.com"))
+        node.get(User, ann.id)
+
+Writes wait until this node has applied them, so a read that follows sees them. Methods may be
+called from any thread; each thread reads through a connection of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Final, Self
+from weakref import WeakSet
+
+from clusterlite.core import codec
+from clusterlite.core.entity import Entity, EntityT, check_key
+from clusterlite.core.event import Condition, Stamp
+from clusterlite.core.operations import TableOperations
+from clusterlite.core.outcome import APPLIED, Applied, Outcome
+from clusterlite.core.registry import EntityRegistry
+from clusterlite.errors import (
+    ClusterLiteError,
+    ConfigError,
+    ConstraintFailed,
+    Exists,
+    NotFound,
+    NotServing,
+    PreconditionFailed,
+    Rejected,
+)
+from clusterlite.log.base import Log
+from clusterlite.log.open import make_log
+from clusterlite.node.answers import Answer, Appended, Reached, Submission
+from clusterlite.node.ids import timestamp, uuid7
+from clusterlite.node.runtime import Runtime
+from clusterlite.replica.reader import Reader, Selection, holds, known_schema
+
+WAIT_S: Final = 10.0
+OPEN_WAIT_S: Final = 120.0
+LIST_MAX: Final = 10_000
+
+_REJECTIONS: Final[dict[str, type[Rejected]]] = {
+    "exists": Exists,
+    "not_found": NotFound,
+    "precondition_failed": PreconditionFailed,
+    "unique": ConstraintFailed,
+    "foreign_key": ConstraintFailed,
+    "not_null": ConstraintFailed,
+    "datatype": ConstraintFailed,
+    "check": ConstraintFailed,
+}
+
+
+class Node:
+    """One node, embedded in this process.
+
+    Args:
+        data: folder of its own; made where it does not exist.
+        log: `memory:`, `file:PATH`, `kafka://host:port[,…]/topic`, or an adapter. The default
+            is a file inside the data folder.
+        entities: classes with `table=`, or table operations; declared in the log at `open`.
+        node_id: for people; the host's name by default.
+        cluster: the cluster id that the log must have; any where it is empty.
+        wait_s: how long a write waits for its outcome, in seconds.
+    """
+
+    def __init__(
+        self,
+        data: str | Path,
+        log: str | Log | None = None,
+        entities: Iterable[type[Entity] | TableOperations] = (),
+        *,
+        node_id: str = "",
+        cluster: str = "",
+        wait_s: float = WAIT_S,
+    ) -> None:
+        self.data = Path(data)
+        self.node_id = node_id or socket.gethostname()
+        self.wait_s = wait_s
+        self.registry = EntityRegistry(entities)
+        chosen = f"file:{self.data / 'log'}" if log is None else log
+        self.log = make_log(chosen) if isinstance(chosen, str) else chosen
+        self._runtime = Runtime(self.data, self.log, self.registry, self.node_id, cluster)
+        self._readers = threading.local()
+        # A thread that ended lets go of its reader, and so does this set.
+        self._opened_readers: WeakSet[Reader] = WeakSet()
+        self._known: dict[type[Entity], tuple[int, Selection]] = {}
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self, *, link: bool = False, wait: bool = True) -> None:
+        """Take the data folder, catch up with the log, declare the entities.
+
+        Args:
+            link: also listen for HTTP workers.
+            wait: return once the node is ready; else at once, and it comes up by itself.
+
+        Raises:
+            ConfigError: a folder in use, an entity that contradicts the log.
+            Halt: the log or the replica is not as it must be.
+            NotServing: it was not ready in time.
+        """
+        self._runtime.open(link=link)
+        if wait:
+            try:
+                self._runtime.wait_ready(OPEN_WAIT_S)
+            except ClusterLiteError:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """End orderly; what was acknowledged is in the log and in the replica. Idempotent."""
+        self._runtime.close()
+        for reader in list(self._opened_readers):
+            reader.close()
+        self._opened_readers.clear()
+        self._readers = threading.local()
+
+    def wait_closed(self, timeout_s: float | None = None) -> bool:
+        """Wait until the node ended by itself; False where it runs on."""
+        return self._runtime.join(timeout_s)
+
+    @property
+    def refused(self) -> ClusterLiteError | None:
+        """Why this node can never serve as it is told to, None where it may."""
+        trouble = self._runtime.engine.trouble
+        return trouble.error if trouble is not None and trouble.state == "refused" else None
+
+    @property
+    def position(self) -> int:
+        """Of the last record applied, -1 before any."""
+        return self._runtime.seen.position
+
+    @property
+    def cluster(self) -> str:
+        """The cluster id, empty before the log has one."""
+        return self._runtime.applier.committed.cluster
+
+    def status(self) -> dict[str, Any]:
+        """What `GET /-/cluster` shows of this node."""
+        return self._runtime.status()
+
+    # Reading.
+
+    def get(self, entity: type[EntityT], key: str) -> EntityT | None:
+        """One row by key, None where it is absent; as this node has it now."""
+        _, selection = self._entity(entity)
+        found = self._reader().get(selection, key)
+        if found.version is None:
+            return None
+        names = [column.name for column in entity.declaration.columns]
+        fields = dict(zip(names, found.row[1:], strict=True))
+        return entity.from_stored(key, fields, found.version)
+
+    def list(self, entity: type[EntityT], *, limit: int = 1_000, after: str = "") -> list[EntityT]:
+        """Rows by key, in code point order.
+
+        Args:
+            entity: which.
+            limit: at most so many, up to 10,000.
+            after: only keys beyond this one; the last key of one page gives the next.
+        """
+        _, selection = self._entity(entity)
+        columns = entity.declaration.columns
+        selection = Selection(
+            entity.declaration.name, [*(column.name for column in columns), "_version"]
+        )
+        page = self._reader().page(selection, after, min(limit, LIST_MAX))
+        names = [column.name for column in columns]
+        return [
+            entity.from_stored(key, dict(zip(names, values, strict=True)), version)
+            for key, *values, version in page.rows
+        ]
+
+    def sync(self) -> int:
+        """Wait until this node has every write that was acknowledged before, at any node.
+
+        Reads that follow are linearizable with those writes.
+
+        Returns:
+            The position reached.
+
+        Raises:
+            LogUnavailable: the log cannot be asked now.
+            Behind: this node did not get there in time.
+        """
+        answer = self._runtime.ask_tail(self.wait_s).result()
+        if isinstance(answer, Reached):
+            return answer.position
+        raise _unexpected(answer)
+
+    # Writing.
+
+    def create(self, entity: EntityT) -> EntityT:
+        """Insert a row; its id is made where it is empty.
+
+        Returns:
+            The row as written, with `id` and `version`.
+
+        Raises:
+            Exists: a row with this id is there.
+            InputError: a value that the log cannot hold.
+            ConstraintFailed: a unique field or a reference.
+            RecordTooLarge, LogUnavailable, NotServing, Overloaded, Halt: it did not happen.
+            OutcomeUnknown: it may happen; `outcome` tells later, `settle` decides it.
+        """
+        operations, schema = self._operations(type(entity))
+        key = check_key(entity.id) if entity.id else uuid7()
+        row = {"id": key, **entity.row()}
+        stamp = self._stamp()
+        record = operations.create_event(stamp, row, schema)
+        return self._written(entity, key, self._write(stamp.id, record))
+
+    def put(self, entity: EntityT) -> EntityT:
+        """Create the row, or replace it where it is there. Raises as `create`."""
+        return self._update(entity, None)
+
+    def update(self, entity: EntityT, *, if_version: int | None = None) -> EntityT:
+        """Replace a row that is there.
+
+        Args:
+            entity: with the id of the row.
+            if_version: only where the row still has this version.
+
+        Raises:
+            NotFound: no such row is there.
+            PreconditionFailed: it has another version.
+            InputError, ConstraintFailed, LogUnavailable, OutcomeUnknown: as `create`.
+        """
+        condition = Condition(present=True) if if_version is None else Condition(if_version)
+        return self._update(entity, condition)
+
+    def delete(self, entity: Entity, *, if_version: int | None = None) -> None:
+        """Remove a row.
+
+        Raises:
+            NotFound: no such row is there.
+            PreconditionFailed: it has another version than `if_version`.
+            LogUnavailable, OutcomeUnknown: as `create`.
+        """
+        operations, _ = self._operations(type(entity))
+        condition = None if if_version is None else Condition(if_version)
+        key = check_key(entity.id)
+        stamp = self._stamp()
+        self._write(stamp.id, operations.delete_event(stamp, key, condition))
+
+    def outcome(self, event_id: str) -> Outcome | None:
+        """The verdict on an event, as `OutcomeUnknown` named it.
+
+        Returns:
+            None where this node has not applied such an event, up to its present position.
+        """
+        return self._reader().fate(event_id).outcome
+
+    def settle(self, event_id: str) -> Outcome:
+        """Make an unknown outcome definite: the event's own, or `never` from now on (rules 5).
+
+        Raises:
+            LogUnavailable, OutcomeUnknown: it is not settled yet; ask again.
+        """
+        fence = codec.encode(self._stamp(event_id), "FENCE")
+        return self._submit(event_id, fence).outcome
+
+    def _update(self, entity: EntityT, condition: Condition | None) -> EntityT:
+        operations, schema = self._operations(type(entity))
+        key = check_key(entity.id)
+        row = {"id": key, **entity.row()}
+        stamp = self._stamp()
+        record = operations.update_event(stamp, row, schema, condition)
+        return self._written(entity, key, self._write(stamp.id, record))
+
+    def _write(self, event_id: str, record: bytes) -> Applied:
+        answer = self._submit(event_id, record)
+        if answer.outcome.verdict != APPLIED:
+            raise rejected(answer.outcome)
+        return answer
+
+    def _submit(self, event_id: str, record: bytes) -> Applied:
+        future: Future[Answer] = Future()
+        self._runtime.submit(
+            Submission(event_id, record, future.set_result, time.monotonic() + self.wait_s)
+        )
+        answer = future.result()
+        if not isinstance(answer, Applied):
+            raise _unexpected(answer)
+        return answer
+
+    @staticmethod
+    def _written(entity: EntityT, key: str, applied: Applied) -> EntityT:
+        for row in applied.rows:
+            if row.key == key and row.fields is not None:
+                return type(entity).from_stored(key, row.fields, applied.outcome.position)
+        written = entity.model_copy(update={"id": key})
+        written._version = applied.outcome.position
+        return written
+
+    def _stamp(self, event_id: str = "") -> Stamp:
+        name = event_id or uuid7()
+        return Stamp(name, timestamp(), self.cluster, self.node_id, self.position)
+
+    def _operations(self, entity: type[Entity]) -> tuple[TableOperations, int]:
+        schema, _ = self._entity(entity)
+        operations = self.registry.get(entity.declaration.name)
+        if operations is None:
+            raise ConfigError(f"{entity.__name__} is not among the node's entities")
+        return operations, schema
+
+    def _entity(self, entity: type[Entity]) -> tuple[int, Selection]:
+        known = self._known.get(entity)
+        if known is None:
+            if self.registry.get(entity.declaration.name) is None:
+                raise ConfigError(f"{entity.__name__} is not among the node's entities")
+            names = [column.name for column in entity.declaration.columns]
+            table = self._runtime.table(entity.declaration.name)
+            if not holds(table, names):
+                self._runtime.wait_ready(self.wait_s)
+                table = self._runtime.table(entity.declaration.name)
+            if not holds(table, names):
+                raise NotServing(f"the log does not declare {entity.declaration.name} like this")
+            known = known_schema(table, names), Selection(entity.declaration.name, names)
+            self._known[entity] = known
+        return known
+
+    def _reader(self) -> Reader:
+        reader: Reader | None = getattr(self._readers, "reader", None)
+        if reader is None:
+            if not self._runtime.is_open:
+                raise NotServing("the node is not open")
+            reader = Reader(self._runtime.replica)
+            self._readers.reader = reader
+            self._opened_readers.add(reader)
+        return reader
+
+
+def rejected(outcome: Outcome) -> Rejected:
+    """The error of a rejected outcome."""
+    code = outcome.code or outcome.verdict
+    kind = _REJECTIONS.get(code, Rejected)
+    if code == "precondition_failed" and outcome.version is None:
+        kind = NotFound
+    return kind(
+        code,
+        outcome.event_id,
+        outcome.position,
+        field=outcome.field,
+        index=outcome.change,
+        version=outcome.version,
+    )
+
+
+def _unexpected(answer: Answer) -> ClusterLiteError:
+    if isinstance(answer, ClusterLiteError):
+        return answer
+    kind = type(answer).__name__ if not isinstance(answer, Appended) else "Appended"
+    return ClusterLiteError(f"the engine answered {kind} to a write in process {os.getpid()}")

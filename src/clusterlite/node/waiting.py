@@ -1,0 +1,61 @@
+"""Who waits in the engine: for the outcome of an event, or for the end of the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from clusterlite.errors import Behind, ClusterLiteError, LogUnavailable, OutcomeUnknown
+from clusterlite.node.answers import Reply
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Who waits for the outcome of one event id.
+
+    Args:
+        replies: with their deadlines.
+        records: of this id that were taken and have not failed: one, and one for each FENCE.
+        appended: position of the last of them that the log has, None before.
+        handed_over: whether the log was given any.
+        given_up: nobody waits and none was handed over: none may be any more.
+    """
+
+    replies: list[tuple[Reply, float]] = field(default_factory=list)
+    records: int = 0
+    appended: int | None = None
+    handed_over: bool = False
+    given_up: bool = False
+
+    def leaves(self, reply: Reply) -> bool:
+        """Take one out; False where it was answered already."""
+        count = len(self.replies)
+        self.replies = [item for item in self.replies if item[0] is not reply]
+        return len(self.replies) < count
+
+    def unknown(self, event_id: str) -> ClusterLiteError:
+        """What is told where the wait ends before the outcome is there."""
+        if self.given_up:
+            return LogUnavailable("the event was not handed to the log in time")
+        return OutcomeUnknown(event_id, self.appended)
+
+
+@dataclass(slots=True)
+class Tails:
+    """Strong reads: those of the barrier under way, and those that came after it was begun."""
+
+    waiting: list[tuple[Reply, float]] = field(default_factory=list)
+    served: list[tuple[Reply, float]] = field(default_factory=list)
+    under_way: bool = False
+
+    def __len__(self) -> int:
+        return len(self.waiting) + len(self.served)
+
+    def expire(self, now: float) -> None:
+        """Answer whoever waited long enough."""
+        for name in ("waiting", "served"):
+            waits: list[tuple[Reply, float]] = getattr(self, name)
+            late = [reply for reply, deadline in waits if deadline <= now]
+            if late:
+                setattr(self, name, [item for item in waits if item[1] > now])
+            for reply in late:
+                reply(Behind("the log did not tell its end in time"))
