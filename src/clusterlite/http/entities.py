@@ -1,0 +1,203 @@
+"""The routes of a table.
+
+    GET    /{table}                list, by id, with `_limit` and `_cursor`
+    POST   /{table}                create one (object) or many (array: one event, all or none)
+    GET    /{table}/{id}           one row
+    PUT    /{table}/{id}           create or replace
+    DELETE /{table}/{id}           remove
+    GET    /{table}/-/schema       JSON Schema
+
+Every answer names the position of the very snapshot that it was read in (I8).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable
+from hashlib import blake2b
+from typing import Final
+from urllib.parse import urlencode
+
+from clusterlite.errors import Behind
+from clusterlite.http.messages import JSON, Headers, Request, Response
+from clusterlite.http.problems import HttpError
+from clusterlite.http.service import Served, Service, encode_json
+from clusterlite.http.writes import Writes
+from clusterlite.replica.reader import Found
+
+LIMIT_DEFAULT: Final = 1_000
+_CONTENT: Final = (b"content-type", JSON)
+_CURSOR_BYTES_MAX: Final = 65_536
+
+
+class EntityRoutes:
+    """The routes of every table that a worker serves.
+
+    Args:
+        service: of the worker.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._writes = Writes(service)
+
+    def handle(self, request: Request) -> Response | Awaitable[Response]:
+        """Answer a request whose path begins with a table; at once where nothing is waited for.
+
+        Raises:
+            HttpError, ClusterLiteError: mapped by the application.
+        """
+        path = request.path
+        served = self._service.table(path[0])
+        if len(path) == 2 and path[1] != "-":
+            return self._row(request, served, path[1])
+        if len(path) == 1:
+            return self._collection(request, served)
+        if path[1:] == ["-", "schema"]:
+            _allow(request, "GET", "HEAD")
+            headers = [(b"content-type", b"application/schema+json")]
+            return Response(200, headers, encode_json(served.entity.model_json_schema()))
+        raise HttpError(404, "no_such_route", "no such route; / lists the routes")
+
+    def _collection(self, request: Request, served: Served) -> Awaitable[Response]:
+        if request.method in {"GET", "HEAD"}:
+            return self._list(request, served)
+        _allow(request, "GET", "HEAD", "POST")
+        self._check_write(request)
+        return self._writes.create(request, served)
+
+    def _row(self, request: Request, served: Served, key: str) -> Response | Awaitable[Response]:
+        method = request.method
+        if method in {"GET", "HEAD"}:
+            return self._get(request, served, key)
+        _allow(request, "GET", "HEAD", "PUT", "DELETE")
+        self._check_write(request)
+        if method == "PUT":
+            return self._writes.put(request, served, key)
+        return self._writes.delete(request, served, key)
+
+    def _check_write(self, request: Request) -> None:
+        self._service.cors.check_write(request)
+        if request.scope["query_string"]:
+            _refuse_parameters(request, frozenset())
+
+    def _get(self, request: Request, served: Served, key: str) -> Response | Awaitable[Response]:
+        service = self._service
+        if request.scope["query_string"]:
+            _refuse_parameters(request, frozenset())
+        found = service.snapshot().get(served.selection, key)
+        asked = service.asked_position(request)
+        if found.position < asked:
+            return self._get_later(request, served, key, asked)
+        return self._found(request, served, key, found)
+
+    async def _get_later(self, request: Request, served: Served, key: str, asked: int) -> Response:
+        await self._service.reach(asked)
+        found = self._service.snapshot().get(served.selection, key)
+        _must_reach(found.position, asked)
+        return self._found(request, served, key, found)
+
+    def _found(self, request: Request, served: Served, key: str, found: Found) -> Response:
+        position, version, row = found
+        token = self._service.token_header(position)
+        if version is None:
+            raise HttpError(404, "not_found", f"no row {key!r} in {served.name}", headers=(token,))
+        etag = b'"%d"' % version
+        if b"if-none-match" in request.headers and _matches(request, etag):
+            return Response(304, [token, (b"etag", etag)])
+        headers = [token, (b"etag", etag), _CONTENT]
+        return Response(200, headers, encode_json(served.shown(row)))
+
+    async def _list(self, request: Request, served: Served) -> Response:
+        service = self._service
+        parameters = _refuse_parameters(request, frozenset({"_limit", "_cursor"}))
+        limit = _limit(parameters.get("_limit"), service.limits.rows)
+        after = _read_cursor(parameters.get("_cursor"))
+        asked = service.asked_position(request)
+        position, written = service.snapshot().written(served.selection)
+        if position < asked:
+            await service.reach(asked)
+            position, written = service.snapshot().written(served.selection)
+            _must_reach(position, asked)
+        query: bytes = request.scope["query_string"]
+        mark = blake2b(query, digest_size=6).hexdigest() if query else "0"
+        etag = f'"{written}-{mark}"'.encode()
+        headers: Headers = [service.token_header(position), (b"etag", etag)]
+        if _matches(request, etag):
+            return Response(304, headers)
+        page = service.snapshot().page(served.selection, after, limit)
+        if page.more:
+            headers.append((b"link", _next_link(served, limit, page.rows[-1][0])))
+        headers.append(_CONTENT)
+        return Response(200, headers, encode_json([served.shown(row) for row in page.rows]))
+
+
+def _must_reach(position: int, asked: int) -> None:
+    """Answer nothing older than was asked for.
+
+    Raises:
+        Behind: the replica in hand is not that far, whatever the node said.
+    """
+    if position < asked:
+        raise Behind(f"at position {position}, {asked} was asked for")
+
+
+def _allow(request: Request, *methods: str) -> None:
+    if request.method not in methods:
+        allowed = ", ".join([*methods, "OPTIONS"]).encode()
+        raise HttpError(
+            405,
+            "method_not_allowed",
+            f"{request.method} is not possible here; possible are {allowed.decode()}",
+            headers=((b"allow", allowed),),
+        )
+
+
+def _refuse_parameters(request: Request, known: frozenset[str]) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    for name, value in request.query():
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise HttpError(
+                400, "unknown_parameter", f"no parameter {name!r} here; known are: {listed}"
+            )
+        if name in parameters:
+            raise HttpError(400, "repeated_parameter", f"{name} stands twice")
+        parameters[name] = value
+    return parameters
+
+
+def _limit(text: str | None, most: int) -> int:
+    if text is None:
+        return min(LIMIT_DEFAULT, most)
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= most:
+        raise HttpError(400, "bad_limit", f"_limit must be a whole number from 1 to {most}")
+    return int(text)
+
+
+def _read_cursor(text: str | None) -> str:
+    if text is None:
+        return ""
+    try:
+        if len(text) > _CURSOR_BYTES_MAX:
+            raise ValueError
+        return base64.b64decode(text.encode("ascii"), b"-_", validate=True).decode()
+    except (ValueError, binascii.Error):
+        raise HttpError(
+            400, "bad_cursor", "_cursor must be as the Link header of a page gave it"
+        ) from None
+
+
+def _next_link(served: Served, limit: int, last: str) -> bytes:
+    cursor = base64.urlsafe_b64encode(last.encode()).decode()
+    query = urlencode({"_limit": limit, "_cursor": cursor})
+    return f'</{served.name}?{query}>; rel="next"'.encode()
+
+
+def _matches(request: Request, etag: bytes) -> bool:
+    header = request.headers.get(b"if-none-match")
+    if header is None:
+        return False
+    candidates = [part.strip().removeprefix(b"W/") for part in header.split(b",")]
+    return etag in candidates or b"*" in candidates

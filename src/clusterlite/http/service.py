@@ -1,0 +1,278 @@
+"""What the routes of one worker share: the link, the replica, the entities, the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from clusterlite.core.entity import Entity
+from clusterlite.core.fields import Json, Stored
+from clusterlite.core.operations import DeclaredOperations, TableOperations
+from clusterlite.core.registry import EntityRegistry
+from clusterlite.errors import Behind, ClusterLiteError, ConfigError, ForeignToken, NotServing
+from clusterlite.http.cors import Cors
+from clusterlite.http.link import LinkClient
+from clusterlite.http.messages import TOKEN_COOKIE, TOKEN_HEADER, Request
+from clusterlite.http.problems import HttpError, from_error
+from clusterlite.node import frames
+from clusterlite.node.answers import Reached
+from clusterlite.replica.reader import Reader, Selection, holds, known_schema
+
+WAIT_S: Final = 10.0
+SEEN_S: Final = 5.0
+ASK_AFTER_S: Final = 0.5
+"""How long a read waits for its token's position before the log is asked whether it has it."""
+_PLAIN: Final = frozenset({"text", "integer", "real", "timestamp", "date", "uuid"})
+
+encode_json = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one worker (I14).
+
+    Args:
+        body_bytes: of a request.
+        rows: of a list.
+    """
+
+    body_bytes: int = 1024 * 1024
+    rows: int = 10_000
+
+
+class Served:
+    """An entity as this worker serves it.
+
+    Args:
+        operations: of the entity.
+    """
+
+    def __init__(self, operations: TableOperations) -> None:
+        if not isinstance(operations, DeclaredOperations):
+            raise ConfigError(
+                f"table {operations.table_name}: HTTP serves declared entities and what "
+                "extends DeclaredOperations; use this one with Node"
+            )
+        self.operations = operations
+        self.entity: type[Entity] = operations.entity
+        self.name = operations.table_name
+        self.columns = self.entity.declaration.columns
+        self.names = [column.name for column in self.columns]
+        self.selection = Selection(self.name, self.names)
+        self.ready = False
+        """Whether the replica has the table as declared here; then it is served (rules 9)."""
+        self.schema = -1
+        self._keys = ("id", *self.names)
+        self._plain = all(column.type in _PLAIN for column in self.columns)
+
+    def shown(self, row: Sequence[Stored]) -> dict[str, Json]:
+        """A row as JSON, from its id and its stored values in the order of the columns."""
+        if self._plain:
+            return dict(zip(self._keys, row, strict=True))
+        shown: dict[str, Json] = {"id": row[0]}
+        for column, value in zip(self.columns, row[1:], strict=True):
+            shown[column.name] = column.shown(value)
+        return shown
+
+    def shown_image(self, key: str, fields: dict[str, Stored]) -> dict[str, Json]:
+        """A row as JSON from its image."""
+        return self.shown([key, *map(fields.get, self.names)])
+
+
+@dataclass
+class Service:
+    """One worker's parts.
+
+    Args:
+        registry: the entities.
+        socket: of the node process.
+        cors: who may call from a browser.
+        limits: of requests and answers.
+        node_id: for events; people read it.
+    """
+
+    registry: EntityRegistry
+    socket: Path
+    cors: Cors
+    limits: Limits = field(default_factory=Limits)
+    node_id: str = ""
+
+    def __post_init__(self) -> None:
+        self.link = LinkClient(self.socket, self._greeted)
+        self.served = {operations.table_name: Served(operations) for operations in self.registry}
+        self.serving = False
+        """Whether the node has caught up and declared all its entities."""
+        self.cluster = ""
+        """The cluster id, empty before it is known."""
+        self.seen = -1
+        """The highest position that this worker knows the node to have reached."""
+        self._token = b":%d"
+        self._looked_at = 0.0
+        self._incarnation = ""
+        self._reader: Reader | None = None
+        self._body_max = self.limits.body_bytes
+
+    @property
+    def body_bytes_max(self) -> int:
+        """Of a request."""
+        return self._body_max
+
+    @property
+    def reader(self) -> Reader:
+        """The replica.
+
+        Raises:
+            NotServing: it is not there yet.
+        """
+        if self._reader is None:
+            raise NotServing("the node has not opened its replica yet")
+        return self._reader
+
+    def snapshot(self) -> Reader:
+        """The replica, in the one snapshot that all reads of this tick of the loop share.
+
+        What is waited for with `await` is seen by the read that follows: the tick is another.
+
+        Raises:
+            NotServing: it is not there yet.
+        """
+        reader = self.reader
+        if not reader.holding:
+            reader.hold()
+            asyncio.get_running_loop().call_soon(reader.release)
+        return reader
+
+    def saw(self, position: int) -> None:
+        """The node has reached this position."""
+        self.seen = max(self.seen, position)
+
+    def after(self) -> int:
+        """The replica's position for a new event; of a few seconds ago at most.
+
+        An older one would in time fall below the window, and the event be rejected as expired.
+        """
+        now = time.monotonic()
+        if now - self._looked_at > SEEN_S and self._reader is not None:
+            self._looked_at = now
+            self.saw(self._reader.position())
+        return self.seen
+
+    def close(self) -> None:
+        """Let go of the replica."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _greeted(self, hello: frames.Hello) -> None:
+        path = Path(hello.replica)
+        if self._reader is None or self._incarnation != hello.incarnation:
+            self.close()  # the file may be another one under the same name
+            self._reader = Reader(path)
+            self._incarnation = hello.incarnation
+        self._reader.release()
+        if self.cluster != hello.cluster:
+            self.seen = -1
+        self.cluster = hello.cluster
+        self._token = hello.cluster.encode() + b":%d"
+        self.saw(hello.position)
+        tables = self._reader.tables()
+        for served in self.served.values():
+            table = tables.get(served.selection.folded)
+            served.ready = False
+            if holds(table, served.names):
+                served.ready = True
+                served.schema = known_schema(table, served.names)
+        self.serving = hello.serving
+
+    def table(self, name: str) -> Served:
+        """A served table.
+
+        Raises:
+            HttpError: 404 where there is none.
+            NotServing: its declaration is not applied yet.
+        """
+        served = self.served.get(name)
+        if served is None:
+            raise HttpError(
+                404, "no_such_table", f"no table {name!r}; this node has {', '.join(self.served)}"
+            )
+        if not served.ready:
+            raise NotServing(f"the node has not applied the declaration of {name} yet")
+        return served
+
+    def asked_position(self, request: Request) -> int:
+        """The position that the request's token asks for, -1 without one.
+
+        Raises:
+            HttpError: 409 for a token of another cluster; a cookie is cleared with it.
+        """
+        if TOKEN_HEADER not in request.headers and b"cookie" not in request.headers:
+            return -1
+        token, cookie = request.token()
+        if token is None:
+            return -1
+        if token.cluster == self.cluster:
+            return token.position
+        if cookie:
+            cleared = f"{TOKEN_COOKIE}=; Path=/; Max-Age=0".encode()
+            headers: tuple[tuple[bytes, bytes], ...] = ((b"set-cookie", cleared),)
+        else:
+            headers = ()
+        problem = from_error(ForeignToken(f"this is {self.cluster}"))
+        raise HttpError(409, problem.code, problem.detail, headers=headers)
+
+    async def reach(self, position: int) -> None:
+        """Wait until the replica has applied up to `position`.
+
+        Raises:
+            ClusterLiteError: it has not, in time.
+            HttpError: 409 where the log itself is not that far.
+        """
+        answer = await self.link.await_position(position, ASK_AFTER_S)
+        if isinstance(answer, Behind):
+            tail = await self.link.tail(WAIT_S)
+            if isinstance(tail, Reached) and tail.position < position:
+                raise HttpError(
+                    409,
+                    "token_ahead",
+                    f"the token is beyond the log, which ends at {tail.position}",
+                )
+            answer = await self.link.await_position(position, WAIT_S)
+        if isinstance(answer, ClusterLiteError):
+            raise answer
+
+    def token_header(self, position: int) -> tuple[bytes, bytes]:
+        """The token of the state that an answer was read in."""
+        return TOKEN_HEADER, self._token % position
+
+    def token_cookie(self, position: int) -> tuple[bytes, bytes]:
+        """The token of a write for browsers, which then read it at whichever node."""
+        return b"set-cookie", b"clusterlite_token=%s; Path=/; SameSite=Lax" % (
+            self._token % position
+        )
+
+    async def status(self) -> dict[str, Any]:
+        """The node's status, or what a worker knows without the node process."""
+        status = await self.link.status()
+        if status is not None:
+            return status
+        position = -1 if self._reader is None else self._reader.position()
+        return {
+            "node": self.node_id,
+            "cluster": self.cluster,
+            "pid": None,
+            "state": "node_down",
+            "reason": {
+                "reason": "node_down",
+                "detail": "the node process does not answer",
+                "cure": "Its supervisor starts it again; reads go on meanwhile",
+            },
+            "position": position,
+            "lag": None,
+        }

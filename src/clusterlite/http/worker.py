@@ -1,0 +1,96 @@
+"""The HTTP worker process: an ASGI server on a socket that the supervisor opened.
+
+It holds no state. When it dies its connections are lost and no write is; when its parent dies
+it ends.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from clusterlite.core.registry import EntityRegistry
+from clusterlite.http.app import App
+from clusterlite.http.cors import Cors
+from clusterlite.http.protocol import OneWriteProtocol
+from clusterlite.http.service import Service
+
+BACKLOG: Final = 2048
+KEEP_ALIVE_S: Final = 75
+SHUTDOWN_S: Final = 5
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What one worker needs.
+
+    Args:
+        listening: descriptor of the socket that every worker accepts from.
+        link: path of the node process's socket.
+        host: that the node listens on.
+        allow_origins: that may write from a browser.
+        node_id: for events.
+    """
+
+    listening: int
+    link: Path
+    host: str
+    allow_origins: tuple[str, ...]
+    node_id: str
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's, which says when it has started."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._says_started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Uvicorn's, which ends the process where the application does not start."""
+        await super().startup(sockets=sockets)
+        if not self.should_exit:
+            self._says_started()
+
+
+def run_worker(
+    settings: WorkerSettings, registry: EntityRegistry, started: Callable[[], None]
+) -> None:
+    """Serve until SIGTERM.
+
+    Args:
+        settings: of the worker.
+        registry: the entities that it serves.
+        started: called once it answers requests.
+    """
+    service = Service(
+        registry,
+        settings.link,
+        Cors(settings.host, settings.allow_origins),
+        node_id=settings.node_id,
+    )
+    listening = socket.socket(fileno=settings.listening)
+    server = _Server(
+        uvicorn.Config(
+            App(service),
+            loop="uvloop",
+            http=OneWriteProtocol,
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            # Nothing here uses the client's address; a proxy's word for it costs every request.
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        ),
+        started,
+    )
+    server.run(sockets=[listening])

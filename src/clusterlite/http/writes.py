@@ -1,0 +1,306 @@
+"""Writes: from a request to an event, and from its outcome to an answer.
+
+    request -> JSON -> entity -> event bytes -> link -> outcome and row images -> answer
+
+Nothing that depends on rows is judged here: a 404, 409 or 412 from a local look would not be
+linearizable. The one look is for the event's own id, where the client brought a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pydantic
+
+from clusterlite.core import codec
+from clusterlite.core.entity import Entity, check_key
+from clusterlite.core.event import Change, Condition, Stamp
+from clusterlite.core.fields import Json
+from clusterlite.core.keys import fingerprint, keyed_event_id
+from clusterlite.core.outcome import APPLIED, NEVER, Applied, Outcome, Row
+from clusterlite.errors import (
+    ClusterLiteError,
+    InputError,
+    KeyReused,
+    OutcomeUnknown,
+    Problem,
+    RecordTooLarge,
+)
+from clusterlite.http.messages import (
+    JSON,
+    NO_PREFERENCE,
+    Headers,
+    Prefer,
+    Request,
+    Response,
+    row_path,
+)
+from clusterlite.http.problems import HttpError, from_error, from_outcome
+from clusterlite.http.service import WAIT_S, Served, Service, encode_json
+from clusterlite.node.answers import Answer, Appended
+from clusterlite.node.ids import timestamp, uuid7
+
+CHANGES_MAX: Final = codec.CHANGES_MAX
+_KEY_MAX: Final = 255
+
+
+class _Write:
+    """One write on its way: what its answer needs."""
+
+    __slots__ = ("collection", "prefer", "request", "served", "stamp")
+
+    def __init__(
+        self, request: Request, served: Served, stamp: Stamp, *, collection: bool = False
+    ) -> None:
+        self.request = request
+        self.served = served
+        self.stamp = stamp
+        self.collection = collection
+        self.prefer = (
+            Prefer(request.header(b"prefer")) if b"prefer" in request.headers else NO_PREFERENCE
+        )
+
+
+class Writes:
+    """The writes of one worker.
+
+    Args:
+        service: of the worker.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def create(self, request: Request, served: Served) -> Response:
+        """Create one row from an object, or many from an array in one event."""
+        raw, value = await request.json(self._service.body_bytes_max)
+        condition = _condition(request, created=True)
+        if isinstance(value, list):
+            write = _Write(request, served, self._stamp(request, value), collection=True)
+            record = codec.encode_transaction(write.stamp, self._changes(served, value, condition))
+        else:
+            row = _new_row(_entity(served, raw, value))
+            write = _Write(request, served, self._stamp(request, value))
+            if condition is None:
+                record = served.operations.create_event(write.stamp, row, served.schema)
+            else:
+                record = codec.encode(
+                    write.stamp,
+                    "INSERT",
+                    served.name,
+                    row,
+                    schema=served.schema,
+                    condition=condition,
+                )
+        return await self._submit(write, record)
+
+    async def put(self, request: Request, served: Served, key: str) -> Response:
+        """Create or replace the row of the path."""
+        raw, value = await request.json(self._service.body_bytes_max)
+        check_key(key)
+        entity = _entity(served, raw, value)
+        if entity.id not in {"", key}:
+            raise InputError([Problem("/id", "key", f"must be {key!r}, as in the path, or absent")])
+        write = _Write(request, served, self._stamp(request, value))
+        record = served.operations.update_event(
+            write.stamp, {"id": key, **entity.row()}, served.schema, _condition(request)
+        )
+        return await self._submit(write, record)
+
+    async def delete(self, request: Request, served: Served, key: str) -> Response:
+        """Remove the row of the path."""
+        check_key(key)
+        write = _Write(request, served, self._stamp(request, None))
+        record = served.operations.delete_event(write.stamp, key, _condition(request))
+        return await self._submit(write, record)
+
+    def _changes(
+        self, served: Served, values: list[Json], condition: Condition | None
+    ) -> list[Change]:
+        if not 0 < len(values) <= CHANGES_MAX:
+            raise InputError([Problem("", "size", f"must have 1 to {CHANGES_MAX} rows")])
+        changes: list[Change] = []
+        for index, value in enumerate(values):
+            try:
+                row = _new_row(_entity(served, encode_json(value), value))
+            except InputError as error:
+                raise InputError(
+                    [p._replace(pointer=f"/{index}{p.pointer}") for p in error.problems]
+                ) from None
+            changes.append(Change("INSERT", served.name, row["id"], row, served.schema, condition))
+        return changes
+
+    def _stamp(self, request: Request, body: Json) -> Stamp:
+        """What this worker adds to the event; a client's key becomes the event's id."""
+        service = self._service
+        if b"idempotency-key" not in request.headers:
+            event_id, fp = uuid7(), ""
+        else:
+            key = request.header(b"idempotency-key") or ""
+            if not 0 < len(key) <= _KEY_MAX:
+                raise HttpError(400, "bad_key", f"Idempotency-Key has 1 to {_KEY_MAX} characters")
+            event_id = keyed_event_id(service.cluster, "", key)
+            fp = fingerprint(
+                request.method, "/" + "/".join(request.path), request.query(), _ifs(request), body
+            )
+        return Stamp(
+            event_id, timestamp(), service.cluster, service.node_id, service.after(), fp=fp
+        )
+
+    async def _submit(self, write: _Write, record: bytes) -> Response:
+        service, stamp = self._service, write.stamp
+        if stamp.fp:
+            fate = service.reader.fate(stamp.id)
+            if fate.outcome is not None:
+                return self._judged(write, Applied(fate.outcome, ()), remembered=True)
+        hello = service.link.hello
+        if hello is not None and 0 < hello.record_bytes_max < len(record):
+            raise from_error(
+                RecordTooLarge(f"{len(record)} bytes, the limit is {hello.record_bytes_max}")
+            )
+        wait_s = WAIT_S if write.prefer.wait_s is None else write.prefer.wait_s
+        answer = await service.link.submit(
+            stamp.id, record, wait_s, early=write.prefer.respond_async
+        )
+        return self._answer(write, answer)
+
+    def _answer(self, write: _Write, answer: Answer) -> Response:
+        if isinstance(answer, Applied):
+            return self._judged(write, answer)
+        event_id = write.stamp.id
+        position = answer.position if isinstance(answer, Appended | OutcomeUnknown) else None
+        if position is not None:
+            headers = self._headers(write, position)
+            headers.append((b"location", f"/-/events/{event_id}".encode()))
+            return Response(202, headers)
+        error = answer if isinstance(answer, ClusterLiteError) else OutcomeUnknown(event_id)
+        raise from_error(error, event_id)
+
+    def _judged(self, write: _Write, applied: Applied, *, remembered: bool = False) -> Response:
+        outcome, rows = applied
+        self._service.saw(outcome.position)
+        # An event that was sent twice, by the client with its key or by the link after a break,
+        # is answered from its first outcome, whose images are gone.
+        replayed = remembered or (outcome.verdict == APPLIED and not rows)
+        # A fence has no fingerprint: it closed the id for any request.
+        if write.stamp.fp and outcome.fp != write.stamp.fp and outcome.verdict != NEVER:
+            raise from_error(
+                KeyReused("send the same request again, or choose a new key"), write.stamp.id
+            )
+        headers = self._headers(write, outcome.position)
+        if replayed and write.stamp.fp:
+            headers.append((b"idempotency-replayed", b"true"))
+        if outcome.verdict != APPLIED:
+            problem = from_outcome(outcome, f"/{outcome.change}" if write.collection else "")
+            problem.headers += tuple(headers)
+            raise problem
+        images = self._remembered(write.served, outcome) if replayed else rows
+        return self._written(write, outcome, images, headers)
+
+    def _written(
+        self, write: _Write, outcome: Outcome, rows: Sequence[Row], headers: Headers
+    ) -> Response:
+        if write.request.method == "DELETE":
+            return Response(204, headers)
+        first = outcome.results[0]
+        status = 201 if first.created else 200
+        if not write.collection:
+            headers.append((b"etag", b'"%d"' % outcome.position))
+            if first.created:
+                headers.append((b"location", row_path(first.table, first.key)))
+        images = [row for row in rows if row.fields is not None]
+        if write.prefer.minimal or len(images) != len(outcome.results):
+            if not write.prefer.minimal:
+                headers.append((b"preference-applied", b"return=minimal"))
+            return Response(204 if status == 200 else status, headers)
+        if write.prefer.whole:
+            headers.append((b"preference-applied", b"return=representation"))
+        headers.append((b"content-type", JSON))
+        shown = [write.served.shown_image(row.key, row.fields or {}) for row in images]
+        body: Any = shown if write.collection else shown[0]
+        return Response(status, headers, encode_json(body))
+
+    def _remembered(self, served: Served, outcome: Outcome) -> list[Row]:
+        """The images of an earlier event, as far as its rows were not written since."""
+        rows: list[Row] = []
+        for result in outcome.results:
+            found = self._service.reader.get(served.selection, result.key)
+            if found.version == outcome.position:
+                fields = dict(zip(served.names, found.row[1:], strict=True))
+                rows.append(Row(result.table, result.key, fields))
+        return rows
+
+    def _headers(self, write: _Write, position: int) -> Headers:
+        headers = [
+            self._service.token_header(position),
+            self._service.token_cookie(position),
+            (b"clusterlite-event", write.stamp.id.encode()),
+        ]
+        if write.prefer.applied:
+            headers.append((b"preference-applied", ", ".join(write.prefer.applied).encode()))
+        return headers
+
+
+def _new_row(entity: Entity) -> dict[str, Json]:
+    return {"id": check_key(entity.id) if entity.id else uuid7(), **entity.row()}
+
+
+def _entity(served: Served, raw: bytes, value: Json) -> Entity:
+    """The body as an entity.
+
+    Raises:
+        InputError: what is wrong where, by JSON pointer.
+    """
+    if not isinstance(value, dict):
+        raise InputError([Problem("", "type", "must be a JSON object")])
+    try:
+        return served.entity.model_validate_json(raw)
+    except pydantic.ValidationError as error:
+        raise InputError(
+            [
+                Problem(
+                    "".join(f"/{_escaped(part)}" for part in item["loc"]),
+                    item["type"],
+                    item["msg"],
+                )
+                for item in error.errors(include_url=False, include_context=False)
+            ]
+        ) from None
+
+
+def _escaped(part: int | str) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+def _ifs(request: Request) -> dict[str, str]:
+    return {
+        name.decode(): request.header(name) or ""
+        for name in request.headers
+        if name.startswith(b"if-")
+    }
+
+
+def _condition(request: Request, *, created: bool = False) -> Condition | None:
+    """`If-Match` and `If-None-Match` as a precondition that travels in the event.
+
+    Raises:
+        HttpError: one of them is not of the form that a write takes.
+    """
+    if b"if-match" not in request.headers and b"if-none-match" not in request.headers:
+        return None
+    match, none_match = request.header(b"if-match"), request.header(b"if-none-match")
+    if match is not None and none_match is not None:
+        raise HttpError(400, "bad_precondition", "send If-Match or If-None-Match, not both")
+    if none_match is not None:
+        if none_match != "*":
+            raise HttpError(400, "bad_precondition", "a write takes If-None-Match: * only")
+        return Condition(present=False)
+    if match == "*":
+        return Condition(present=True)
+    version = (match or "").strip('"')
+    if not version.isascii() or not version.isdigit() or len(version) > 18 or created:
+        raise HttpError(
+            400, "bad_precondition", 'a write takes If-Match: "<version>", as ETag gave it'
+        )
+    return Condition(int(version))
