@@ -1,0 +1,1 @@
+"""Entities to begin with; `users` is served when none are named."""

@@ -1,0 +1,5 @@
+"""`python -m clusterlite` is the command line."""
+
+from clusterlite.cli import main
+
+main()
