@@ -1,0 +1,50 @@
+"""Fixtures of the tests on real processes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from clusterlite.log.kafka import KafkaLog
+from tests.http_node import http_node
+from tests.processes import Serve
+from tools.kafka import KafkaCluster
+
+OpenLog = Callable[..., KafkaLog]
+
+
+@pytest.fixture
+def topic() -> str:
+    """A topic name that nobody used before."""
+    return f"events-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def open_log() -> Iterator[OpenLog]:
+    """Open logs that are closed with the test: `open_log(address, topic, **options)`."""
+    logs: list[KafkaLog] = []
+
+    def opened(address: str, topic: str, **options: str) -> KafkaLog:
+        log = KafkaLog(address, topic, {k.replace("_", "."): v for k, v in options.items()})
+        logs.append(log)
+        log.open()
+        return log
+
+    yield opened
+    for log in logs:
+        log.close()
+
+
+@pytest.fixture
+def log(kafka: KafkaCluster, topic: str, open_log: OpenLog) -> KafkaLog:
+    """A log over a fresh topic of the shared broker."""
+    return open_log(kafka.address, topic)
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """A running node that many tests share: each brings ids of its own."""
+    with http_node(tmp_path_factory.mktemp("shared")) as serve:
+        yield serve

@@ -1,0 +1,104 @@
+"""The Kafka adapter on three brokers: one lost is no loss, two lost is no write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from clusterlite.errors import AppendUnknown, ConfigError, LogUnavailable
+from clusterlite.log.kafka import KafkaLog
+from tests.conftest import need_kafka
+from tests.processes import wait_until
+from tools.kafka import KafkaBroker, KafkaCluster
+
+WAIT_S = 60.0
+
+eventually = partial(wait_until, timeout_s=WAIT_S)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    need_kafka()
+    with KafkaCluster(tmp_path_factory.mktemp("kafka-three"), brokers=3) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def admin(three: KafkaCluster) -> AdminClient:
+    return AdminClient({"bootstrap.servers": three.address})
+
+
+def leader(three: KafkaCluster, admin: AdminClient, topic: str) -> KafkaBroker:
+    partition = admin.list_topics(topic, timeout=10).topics[topic].partitions[0]
+    return three.brokers[partition.leader - 1]
+
+
+def in_sync(admin: AdminClient, topic: str) -> int:
+    return len(admin.list_topics(topic, timeout=10).topics[topic].partitions[0].isrs)
+
+
+def is_written(log: KafkaLog, value: bytes) -> bool:
+    return log.append([value])[0].exception(WAIT_S) is None
+
+
+def test_the_topic_survives_a_broker_and_refuses_writes_without_two(
+    three: KafkaCluster, admin: AdminClient, topic: str, open_log
+) -> None:
+    log = open_log(three.address, topic, delivery_timeout_ms="4000")
+    assert log.caveat is None
+    assert [f.result(WAIT_S) for f in log.append([b"a", b"b"])] == [0, 1]
+
+    first = leader(three, admin, topic)
+    first.kill()
+    eventually(lambda: is_written(log, b"with two"))
+
+    second = leader(three, admin, topic)
+    second.kill()
+    # With one broker of three no write is acknowledged, whatever the way in which it fails.
+    errors = {type(log.append([b"with one"])[0].exception(WAIT_S)) for _ in range(3)}
+    assert errors <= {AppendUnknown, LogUnavailable}
+    eventually(lambda: _refused_at_once(log))
+
+    for broker in (first, second):
+        broker.start()
+    for broker in (first, second):
+        broker.wait_started()
+    eventually(lambda: is_written(log, b"with three"))
+    eventually(lambda: in_sync(admin, topic) == 3)
+
+    acknowledged = [b"a", b"b", b"with two", b"with three"]
+    found = [r.value for r in _all(log) if r.value in acknowledged]
+    assert list(dict.fromkeys(found)) == acknowledged
+
+
+def test_a_replicated_topic_that_one_broker_may_acknowledge_is_refused(
+    three: KafkaCluster, admin: AdminClient, topic: str
+) -> None:
+    from confluent_kafka.admin import NewTopic
+
+    settings = {
+        "retention.ms": "-1",
+        "message.timestamp.type": "LogAppendTime",
+        "min.insync.replicas": "1",
+    }
+    admin.create_topics([NewTopic(topic, 1, 3, config=settings)])[topic].result(WAIT_S)
+    with pytest.raises(ConfigError, match=r"min\.insync\.replicas=2"):
+        KafkaLog(three.address, topic, {}).open()
+
+
+def _refused_at_once(log: KafkaLog) -> bool:
+    future = log.append([b"with one"])[0]
+    return future.done() and isinstance(future.exception(), LogUnavailable)
+
+
+def _all(log: KafkaLog) -> list:
+    records = []
+    position, end = log.bounds()
+    while position < end:
+        batch = log.read(position, 1000, 1.0)
+        records += batch.records
+        position = batch.next
+    return records

@@ -1,0 +1,1 @@
+"""What developers and tests need around the product; no part of the package."""

@@ -1,0 +1,220 @@
+"""A cluster on this machine: a real Kafka, three nodes and a real Nginx, until Ctrl-C.
+
+    python -m tools.cluster [--folder F] [--port 8082] [--brokers 1]
+
+Everything of it stands in one folder, its logs too; `state.json` there tells the checker where
+things are. A node whose whole tree died is started again after a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+from tools.kafka import KafkaCluster, free_ports
+from tools.nginx import Nginx
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".cache" / "cluster"
+TOPIC = "db_events"
+READY_WAIT_S = 60.0
+RESTART_S = 1.0
+
+
+class ClusterNode:
+    """One `clusterlite serve`.
+
+    Args:
+        name: of the node, and of its data folder.
+        folder: of the cluster.
+        port: to listen on.
+        log: its `--log`.
+    """
+
+    def __init__(self, name: str, folder: Path, port: int, log: str) -> None:
+        self.name = name
+        self.port = port
+        self.data = folder / name
+        self.output = folder / f"{name}.log"
+        self._log = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start its tree."""
+        command = [
+            *(sys.executable, "-m", "clusterlite", "serve", "--port", str(self.port)),
+            *("--data", str(self.data), "--log", self._log, "--node-id", self.name),
+        ]
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=output, start_new_session=True
+            )
+
+    def ready(self) -> bool:
+        """Whether it says that it is."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/-/health/ready")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        """End its tree in order."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(30)
+            self.process = None
+
+
+class Cluster:
+    """Kafka, three nodes and Nginx.
+
+    Args:
+        folder: of everything; made where it does not exist.
+        port: of Nginx; 0 takes a free one.
+        brokers: of Kafka, 1 or 3.
+        nodes: how many.
+    """
+
+    def __init__(self, folder: Path, port: int = 0, brokers: int = 1, nodes: int = 3) -> None:
+        self.folder = folder
+        self.kafka = KafkaCluster(folder / "kafka", brokers=brokers)
+        nginx_port, *node_ports = free_ports(nodes + 1)
+        self.port = port or nginx_port
+        log = f"kafka://{self.kafka.address}/{TOPIC}"
+        self.nodes = [
+            ClusterNode(f"node-{number}", folder, node_port, log)
+            for number, node_port in enumerate(node_ports, 1)
+        ]
+        self.nginx = Nginx(folder / "nginx", self.port, node_ports)
+        self._ending = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything, and return once every node is ready."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.kafka.start()
+        try:
+            for node in self.nodes:
+                node.start()
+            self.nginx.start()
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        self._keeper.start()
+        self._write_state()
+
+    def wait_ready(self) -> None:
+        """Return once every node is ready.
+
+        Raises:
+            TimeoutError: one is not; names its log.
+        """
+        deadline = time.monotonic() + READY_WAIT_S
+        for node in self.nodes:
+            while not node.ready():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{node.name} is not ready; its log is {node.output}")
+                time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End everything: Nginx, nodes, Kafka."""
+        self._ending.set()
+        if self._keeper.is_alive():
+            self._keeper.join()
+        (self.folder / "state.json").unlink(missing_ok=True)
+        self.nginx.stop()
+        for node in self.nodes:
+            node.stop()
+        self.kafka.stop()
+
+    def _keep(self) -> None:
+        """Start again a tree that died whole."""
+        while not self._ending.wait(0.1):
+            for node in self.nodes:
+                if node.process is not None and node.process.poll() is not None:
+                    if self._ending.wait(RESTART_S):
+                        return
+                    node.start()
+                    self._write_state()
+
+    def _write_state(self) -> None:
+        state = {
+            "url": f"http://127.0.0.1:{self.port}",
+            "kafka": self.kafka.address,
+            "topic": TOPIC,
+            "nodes": [
+                {
+                    "name": node.name,
+                    "port": node.port,
+                    "pid": node.process.pid if node.process else None,
+                    "data": str(node.data),
+                }
+                for node in self.nodes
+            ],
+        }
+        fresh = self.folder / "state.json.new"
+        fresh.write_text(json.dumps(state, indent=2))
+        fresh.replace(self.folder / "state.json")
+
+
+def main() -> None:
+    """Run a cluster until Ctrl-C or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--port", type=int, default=8082)
+    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
+    arguments = parser.parse_args()
+    _refuse_taken(arguments.port)
+    ended = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    print("starting Kafka, three nodes and Nginx …", flush=True)
+    with Cluster(arguments.folder, arguments.port, arguments.brokers) as cluster:
+        print(f"cluster  http://127.0.0.1:{cluster.port}/-/ui/  (Nginx, round robin)")
+        for node in cluster.nodes:
+            print(f"{node.name}   http://127.0.0.1:{node.port}/-/ui/  log {node.output}")
+        print(f"Kafka    {cluster.kafka.address}, topic {TOPIC}")
+        print(f"folder   {cluster.folder}")
+        print("Ctrl-C stops all of it; `make cluster-check` tries it.", flush=True)
+        ended.wait()
+        print("stopping …", flush=True)
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            sys.exit(f"port {port} is taken ({os.strerror(error.errno or 0)}); use --port")
+
+
+if __name__ == "__main__":
+    main()
