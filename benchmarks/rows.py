@@ -1,0 +1,144 @@
+"""What is measured, what it is compared with, and what it must reach.
+
+A row with `against` is judged by the ratio of both, else by its own figure. "Bare" is the
+application of `bare.py`: the same query and encoding under the same HTTP server, one worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        name: on the command line.
+        what: is measured.
+        unit: of the figures.
+        against: what it is compared with, empty for a limit of its own.
+        at_least: lower bound of the ratio or figure; None where it is unbounded below.
+        at_most: upper bound; a row without any bound is shown for information.
+    """
+
+    name: str
+    what: str
+    unit: str
+    against: str = ""
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def met(self, value: float) -> bool | None:
+        """Whether the ratio or figure is within the bounds, None where there are none."""
+        if self.at_least is not None:
+            return value >= self.at_least
+        return None if self.at_most is None else value <= self.at_most
+
+    @property
+    def target(self) -> str:
+        """The bound as people read it."""
+        if self.at_least is not None:
+            return f">= {self.at_least:,g}"
+        return "-" if self.at_most is None else f"<= {self.at_most:,g}"
+
+
+ROWS: Final = (
+    Row(
+        "reads",
+        "one row by key, 32 clients",
+        "/s",
+        "bare reads, 32 clients",
+        at_least=0.85,
+    ),
+    Row(
+        "create",
+        "create, 1 client, embedded log, p50",
+        "ms",
+        "bare read p50, 1 client + one fsync of 4 KiB p50",
+        at_most=2.5,
+    ),
+    Row(
+        "creates",
+        "creates, 64 clients, embedded log",
+        "/s",
+        "bare reads, 64 clients",
+        at_least=0.60,
+    ),
+    Row(
+        "create-kafka",
+        "create, 1 client, Kafka, p50",
+        "ms",
+        "raw produce-to-consume p50 + bare read p50, 1 client",
+        at_most=1.6,
+    ),
+    Row(
+        "creates-kafka",
+        "creates, 64 clients, Kafka on this machine",
+        "/s",
+        "bare reads, 64 clients",
+        at_least=0.38,
+    ),
+    Row(
+        "creates-three",
+        "creates, 64 clients at one of three nodes on Kafka, all on this machine",
+        "/s",
+        "bare reads, 64 clients",
+        at_least=0.26,
+    ),
+    Row(
+        "equal-three",
+        "after those: last answer until positions and hashes of the three are equal",
+        "s",
+        at_most=1.0,
+    ),
+    Row(
+        "pocketbase-creates",
+        "creates, 64 clients, embedded log",
+        "/s",
+        "PocketBase, the same",
+        at_least=3.0,
+    ),
+    Row(
+        "pocketbase-reads",
+        "one row by key, 32 clients",
+        "/s",
+        "PocketBase, the same",
+        at_least=2.0,
+    ),
+    Row(
+        "get",
+        "the embedded library's node.get",
+        "/s",
+        "raw apsw by key, decoded into a struct",
+        at_least=0.5,
+    ),
+    Row(
+        "catch-up",
+        "an empty replica applies creates from Kafka",
+        "/s",
+        "raw decode + executemany into the same tables (rows, outcomes), batches of 1,000",
+        at_least=0.4,
+    ),
+    Row(
+        "catch-up-rows",
+        "the same",
+        "/s",
+        "raw decode + executemany of the rows alone, no outcomes",
+    ),
+    Row(
+        "catch-up-rate",
+        "the same; judged where the raw figure is over 300,000",
+        "/s",
+        at_least=100_000,
+    ),
+    Row("catch-up-memory", "peak resident memory of that process", "MB", at_most=250),
+    Row(
+        "idle-memory",
+        "PSS of an idle node on Kafka: parent, node and worker, page closed",
+        "MB",
+        at_most=150,
+    ),
+    Row("idle-cpu", "CPU of the same, of one core", "%", at_most=1.0),
+)
