@@ -6,77 +6,94 @@ turns errors into problem documents, so that no route has a ladder of its own.
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from clusterlite.http.cors import PREFLIGHT
 from clusterlite.http.entities import EntityRoutes
 from clusterlite.http.messages import (
+    Message,
     Receive,
     Request,
     Response,
     Scope,
     Send,
-    respond,
+    read_body,
+    send_response,
     split_path,
 )
 from clusterlite.http.problems import CONTENT_TYPE, HttpError, of_exception
 from clusterlite.http.service import Service
 from clusterlite.http.system import SystemRoutes
+from clusterlite.http.writes import Write
+from clusterlite.node.answers import Answer
 from clusterlite.telemetry import get_logger
 
 _log = get_logger("clusterlite.http")
 
 
+Observe = Callable[[str, bytes, int, float, int], None]
+"""Told of each answer: method, raw path, status, seconds, bytes of the body."""
+
+
 class App:
     """One worker's application.
 
+    A table's request is answered in steps, so that a server may do without a task for it:
+    `begin`, and where that gives a write, `finish`; where it gives a coroutine, `wait`.
+
     Args:
         service: its parts; opened and closed with the ASGI lifespan.
+        observe: told of each answer; nobody by default.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, observe: Observe | None = None) -> None:
+        self.observe = observe
+        self.body_bytes_max = service.limits.body_bytes
         self._service = service
         self._entities = EntityRoutes(service)
         self._system = SystemRoutes(service)
         self._cors = service.cors
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or follow the lifespan."""
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-            return
-        request = Request(scope, receive)
+    def begin(self, request: Request) -> Response | Write | Coroutine[Any, Any, Response]:
+        """Answer a request for a table, or begin to."""
         try:
-            path = request.path = split_path(scope["raw_path"])
-            if scope["method"] == "OPTIONS":
-                response = Response(200, list(PREFLIGHT))
-            elif path[0] in {"", "-"}:
-                await self._system_route(request, receive, send)
-                return
-            else:
-                answer = self._entities.handle(request)
-                response = answer if isinstance(answer, Response) else await answer
-                response.headers.extend(self._cors.headers(request))
+            request.path = split_path(request.raw_path)
+            if request.method == "OPTIONS":
+                return Response(200, list(PREFLIGHT))
+            answer = self._entities.handle(request)
         except Exception as error:  # noqa: BLE001 - the last border; what is unknown is logged
-            response = self._problem(request, error)
-        await respond(send, response)
+            return self.problem(request, error)
+        if type(answer) is Response:
+            answer.headers.extend(self._cors.headers(request))
+        return answer
 
-    async def _system_route(self, request: Request, receive: Receive, send: Send) -> None:
-        async def with_cors(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *self._cors.headers(request)]
-            await send(message)
+    def finish(self, request: Request, write: Write, answer: Answer) -> Response:
+        """Answer a write whose event was answered."""
+        try:
+            response = write.response(answer)
+        except Exception as error:  # noqa: BLE001
+            return self.problem(request, error)
+        response.headers.extend(self._cors.headers(request))
+        return response
 
-        scope = request.scope
-        # Starlette answers unknown paths and methods itself, unless an app is named.
-        scope["app"] = self
-        await self._system.router(scope, receive, with_cors)  # type: ignore[arg-type]
+    async def wait(self, request: Request, answer: Coroutine[Any, Any, Response]) -> Response:
+        """Answer a read that waits."""
+        try:
+            response = await answer
+        except Exception as error:  # noqa: BLE001
+            return self.problem(request, error)
+        response.headers.extend(self._cors.headers(request))
+        return response
 
-    def _problem(self, request: Request, error: Exception) -> Response:
+    def problem(self, request: Request, error: Exception) -> Response:
+        """The answer to what went wrong."""
         problem = of_exception(error)
         if problem is None:
-            scope = request.scope
-            _log.error("request_failed", method=scope["method"], path=scope["path"], exc_info=error)
+            path = request.raw_path.decode("latin-1")
+            _log.error("request_failed", method=request.method, path=path, exc_info=error)
             problem = HttpError(500, "internal", "this is a defect; the log of the node has more")
         headers = [
             (b"content-type", CONTENT_TYPE),
@@ -84,8 +101,58 @@ class App:
             *self._cors.headers(request),
         ]
         return Response(
-            problem.status, headers, problem.body(request.scope["raw_path"].decode("ascii"))
+            problem.status, headers, problem.body(request.raw_path.decode("ascii", "replace"))
         )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or follow the lifespan; as any ASGI server calls it."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        request = Request.of_scope(scope)
+        started = time.perf_counter()
+        status = size = 0
+
+        async def counted(message: Message) -> None:
+            nonlocal status, size
+            status = message.get("status", status)
+            size += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            is_system = split_path(request.raw_path)[0] in {"", "-"}
+            if is_system and request.method != "OPTIONS":
+                await self._system_route(request, scope, receive, counted)
+            else:
+                await send_response(counted, await self._table_route(request, receive))
+        except Exception as error:  # noqa: BLE001
+            await send_response(counted, self.problem(request, error))
+        if self.observe is not None:
+            took_s = time.perf_counter() - started
+            self.observe(request.method, request.raw_path, status, took_s, size)
+
+    async def _table_route(self, request: Request, receive: Receive) -> Response:
+        request.body = await read_body(receive, self.body_bytes_max)
+        answer = self.begin(request)
+        if isinstance(answer, Response):
+            return answer
+        if not isinstance(answer, Write):
+            return await self.wait(request, answer)
+        decided: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        answer.send(lambda found: None if decided.done() else decided.set_result(found))
+        return self.finish(request, answer, await decided)
+
+    async def _system_route(
+        self, request: Request, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        async def with_cors(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *self._cors.headers(request)]
+            await send(message)
+
+        # Starlette answers unknown paths and methods itself, unless an app is named.
+        scope["app"] = self
+        await self._system.router(scope, receive, with_cors)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from clusterlite.errors import Behind
 from clusterlite.http.messages import JSON, Headers, Request, Response
 from clusterlite.http.problems import HttpError
 from clusterlite.http.service import Served, Service, encode_json
-from clusterlite.http.writes import Writes
+from clusterlite.http.writes import Write, Writes
 from clusterlite.replica.reader import Found
 
 LIMIT_DEFAULT: Final = 1_000
@@ -42,8 +42,11 @@ class EntityRoutes:
         self._service = service
         self._writes = Writes(service)
 
-    def handle(self, request: Request) -> Response | Awaitable[Response]:
-        """Answer a request whose path begins with a table; at once where nothing is waited for.
+    def handle(self, request: Request) -> Response | Write | Coroutine[Any, Any, Response]:
+        """Answer a request whose path begins with a table.
+
+        Returns:
+            The answer where nothing is waited for; a write that is to be sent; or what waits.
 
         Raises:
             HttpError, ClusterLiteError: mapped by the application.
@@ -60,14 +63,18 @@ class EntityRoutes:
             return Response(200, headers, encode_json(served.entity.model_json_schema()))
         raise HttpError(404, "no_such_route", "no such route; / lists the routes")
 
-    def _collection(self, request: Request, served: Served) -> Awaitable[Response]:
+    def _collection(
+        self, request: Request, served: Served
+    ) -> Response | Write | Coroutine[Any, Any, Response]:
         if request.method in {"GET", "HEAD"}:
             return self._list(request, served)
         _allow(request, "GET", "HEAD", "POST")
         self._check_write(request)
         return self._writes.create(request, served)
 
-    def _row(self, request: Request, served: Served, key: str) -> Response | Awaitable[Response]:
+    def _row(
+        self, request: Request, served: Served, key: str
+    ) -> Response | Write | Coroutine[Any, Any, Response]:
         method = request.method
         if method in {"GET", "HEAD"}:
             return self._get(request, served, key)
@@ -79,12 +86,14 @@ class EntityRoutes:
 
     def _check_write(self, request: Request) -> None:
         self._service.cors.check_write(request)
-        if request.scope["query_string"]:
+        if request.raw_query:
             _refuse_parameters(request, frozenset())
 
-    def _get(self, request: Request, served: Served, key: str) -> Response | Awaitable[Response]:
+    def _get(
+        self, request: Request, served: Served, key: str
+    ) -> Response | Coroutine[Any, Any, Response]:
         service = self._service
-        if request.scope["query_string"]:
+        if request.raw_query:
             _refuse_parameters(request, frozenset())
         found = service.snapshot().get(served.selection, key)
         asked = service.asked_position(request)
@@ -109,18 +118,29 @@ class EntityRoutes:
         headers = [token, (b"etag", etag), _CONTENT]
         return Response(200, headers, encode_json(served.shown(row)))
 
-    async def _list(self, request: Request, served: Served) -> Response:
+    def _list(self, request: Request, served: Served) -> Response | Coroutine[Any, Any, Response]:
         service = self._service
         parameters = _refuse_parameters(request, frozenset({"_limit", "_cursor"}))
         limit = _limit(parameters.get("_limit"), service.limits.rows)
         after = _read_cursor(parameters.get("_cursor"))
         asked = service.asked_position(request)
-        position, written = service.snapshot().written(served.selection)
+        position, _ = service.snapshot().written(served.selection)
         if position < asked:
-            await service.reach(asked)
-            position, written = service.snapshot().written(served.selection)
-            _must_reach(position, asked)
-        query: bytes = request.scope["query_string"]
+            return self._list_later(request, served, after, limit, asked)
+        return self._page(request, served, after, limit)
+
+    async def _list_later(
+        self, request: Request, served: Served, after: str, limit: int, asked: int
+    ) -> Response:
+        await self._service.reach(asked)
+        position, _ = self._service.snapshot().written(served.selection)
+        _must_reach(position, asked)
+        return self._page(request, served, after, limit)
+
+    def _page(self, request: Request, served: Served, after: str, limit: int) -> Response:
+        service = self._service
+        position, written = service.snapshot().written(served.selection)
+        query = request.raw_query
         mark = blake2b(query, digest_size=6).hexdigest() if query else "0"
         etag = f'"{written}-{mark}"'.encode()
         headers: Headers = [service.token_header(position), (b"etag", etag)]

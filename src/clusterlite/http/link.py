@@ -39,16 +39,16 @@ _log = get_logger("clusterlite.link")
 class _Asked:
     """One question on its way."""
 
-    __slots__ = ("deadline", "frame", "future", "refused", "sent")
+    __slots__ = ("deadline", "frame", "refused", "reply", "sent")
 
     def __init__(
         self,
         frame: frames.Submitted | frames.Await | frames.Tail,
-        future: asyncio.Future[Answer],
+        reply: Callable[[Answer], None],
         deadline: float,
     ) -> None:
         self.frame = frame
-        self.future = future
+        self.reply = reply
         self.deadline = deadline
         self.sent = 0
         self.refused = False
@@ -104,19 +104,43 @@ class LinkClient:
             self._give_up(seq)
 
     def submit(
-        self, event_id: str, value: bytes, wait_s: float, *, early: bool = False
-    ) -> asyncio.Future[Answer]:
-        """Send an event to the log; the future gives its outcome or an error, and never raises."""
+        self,
+        event_id: str,
+        value: bytes,
+        wait_s: float,
+        reply: Callable[[Answer], None],
+        *,
+        early: bool = False,
+    ) -> None:
+        """Send an event to the log.
+
+        Args:
+            event_id: of the event.
+            value: the record's bytes.
+            wait_s: how long its outcome is waited for, in seconds.
+            reply: told the outcome or an error, once; must not raise.
+            early: answer as soon as the log has it.
+        """
         frame = frames.Submitted(next(self._seq), event_id, value, int(wait_s * 1000), early)
-        return self._ask(frame, wait_s)
+        self._ask(frame, wait_s, reply)
 
     def await_position(self, position: int, wait_s: float) -> asyncio.Future[Answer]:
         """Wait until the replica has applied up to a position."""
-        return self._ask(frames.Await(next(self._seq), position, int(wait_s * 1000)), wait_s)
+        reply, future = _future()
+        self._ask(frames.Await(next(self._seq), position, int(wait_s * 1000)), wait_s, reply)
+        return future
 
     def tail(self, wait_s: float) -> asyncio.Future[Answer]:
         """Wait until the replica has all that was acknowledged before this call."""
-        return self._ask(frames.Tail(next(self._seq), int(wait_s * 1000)), wait_s)
+        reply, future = _future()
+        self._ask(frames.Tail(next(self._seq), int(wait_s * 1000)), wait_s, reply)
+        return future
+
+    def decide(self, event_id: str, value: bytes, wait_s: float) -> asyncio.Future[Answer]:
+        """Send an event, a FENCE for example, whose answer is waited for."""
+        reply, future = _future()
+        self.submit(event_id, value, wait_s, reply)
+        return future
 
     async def status(self) -> dict[str, Any] | None:
         """The node's status; None where it does not answer."""
@@ -135,22 +159,22 @@ class LinkClient:
             self._statuses.pop(seq, None)
 
     def _ask(
-        self, frame: frames.Submitted | frames.Await | frames.Tail, wait_s: float
-    ) -> asyncio.Future[Answer]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
+        self,
+        frame: frames.Submitted | frames.Await | frames.Tail,
+        wait_s: float,
+        reply: Callable[[Answer], None],
+    ) -> None:
         if self._transport is None:
-            future.set_result(NotServing("the node process is not there; it is being started"))
-            return future
-        asked = _Asked(frame, future, time.monotonic() + wait_s + GRACE_S)
+            reply(NotServing("the node process is not there; it is being started"))
+            return
+        asked = _Asked(frame, reply, time.monotonic() + wait_s + GRACE_S)
         self._asked[frame.seq] = asked
         self._outgoing.append(asked)
         if len(self._outgoing) >= EARLY_FLUSH:
             self._flush()
         elif not self._flushing:
             self._flushing = True
-            loop.call_soon(self._flush)
-        return future
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flushing = False
@@ -206,8 +230,7 @@ class LinkClient:
             asked.refused = True
             return
         del self._asked[seq]
-        if not asked.future.done():
-            asked.future.set_result(answer)
+        asked.reply(answer)
 
     # Tasks.
 
@@ -239,8 +262,6 @@ class LinkClient:
 
     def _give_up(self, seq: int) -> None:
         asked = self._asked.pop(seq)
-        if asked.future.done():
-            return
         error: ClusterLiteError
         if not isinstance(asked.frame, frames.Submitted):
             error = Behind("the node did not answer in time")
@@ -248,7 +269,18 @@ class LinkClient:
             error = OutcomeUnknown(asked.frame.event_id)
         else:
             error = NotServing("the node process was not there in time")
-        asked.future.set_result(error)
+        asked.reply(error)
+
+
+def _future() -> tuple[Callable[[Answer], None], asyncio.Future[Answer]]:
+    """A future, and what gives it its result unless nobody waits any more."""
+    future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def reply(answer: Answer) -> None:
+        if not future.done():
+            future.set_result(answer)
+
+    return reply, future
 
 
 class _Wire(asyncio.Protocol):

@@ -1,20 +1,21 @@
-"""Requests and answers of the hot routes, as plain ASGI: no object that is not needed.
+"""Requests and answers of the routes of tables: no object that is not needed.
 
 Starlette's Request and Response cost half the throughput here, so the routes of tables use
-these few functions; the routes of the system use Starlette.
+these; the routes of the system use Starlette.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from clusterlite.core.acceptance import Unreadable, read_json
 from clusterlite.core.fields import DOCUMENT_DEPTH_MAX, Json
 from clusterlite.core.token import Token
 from clusterlite.errors import InputError, Problem
+from clusterlite.http import bodies
 from clusterlite.http.problems import HttpError
 
 Scope = MutableMapping[str, Any]
@@ -23,7 +24,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-JSON: Final = b"application/json"
+JSON: Final = bodies.JSON
 TOKEN_HEADER: Final = b"clusterlite-token"
 TOKEN_COOKIE: Final = "clusterlite_token"  # noqa: S105 - a name
 WAIT_S_MAX: Final = 60.0
@@ -31,39 +32,47 @@ _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9-]+")
 
 
 class Request:
-    """One request.
+    """One request, whole.
 
     Args:
-        scope: ASGI's.
-        receive: ASGI's.
+        method: in upper case.
+        raw_path: as it came, percent-encoded, without the query.
+        raw_query: what stands behind the question mark.
+        listed: the headers in order, names in lower case.
+        body: its bytes.
+
+    Attributes:
+        headers: by lower-case name; of a repeated one the last, but cookies are joined.
+        path: percent-decoded segments, without the leading empty one (`split_path`).
     """
 
-    __slots__ = ("_headers", "_receive", "path", "scope")
+    __slots__ = ("body", "headers", "method", "path", "raw_path", "raw_query")
 
     path: list[str]
-    """Percent-decoded segments, without the leading empty one (`split_path`)."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self.scope = scope
-        self._receive = receive
-        self._headers: dict[bytes, bytes] | None = None
+    def __init__(
+        self,
+        method: str,
+        raw_path: bytes,
+        raw_query: bytes,
+        listed: list[tuple[bytes, bytes]],
+        body: bytes = b"",
+    ) -> None:
+        self.method = method
+        self.raw_path = raw_path
+        self.raw_query = raw_query
+        self.body = body
+        headers = self.headers = dict(listed)
+        if len(headers) != len(listed) and b"cookie" in headers:
+            cookies = [value for name, value in listed if name == b"cookie"]
+            headers[b"cookie"] = b"; ".join(cookies)
 
-    @property
-    def method(self) -> str:
-        """In upper case."""
-        return str(self.scope["method"])
-
-    @property
-    def headers(self) -> dict[bytes, bytes]:
-        """By lower-case name; of a repeated one the last, but cookies are joined."""
-        if self._headers is None:
-            listed = self.scope["headers"]
-            headers: dict[bytes, bytes] = dict(listed)
-            if len(headers) != len(listed) and b"cookie" in headers:
-                cookies = [value for name, value in listed if name == b"cookie"]
-                headers[b"cookie"] = b"; ".join(cookies)
-            self._headers = headers
-        return self._headers
+    @classmethod
+    def of_scope(cls, scope: Scope, body: bytes = b"") -> Self:
+        """A request as ASGI tells it."""
+        return cls(
+            scope["method"], scope["raw_path"], scope["query_string"], scope["headers"], body
+        )
 
     def header(self, name: bytes) -> str | None:
         """A header as text, None where it is absent."""
@@ -76,7 +85,7 @@ class Request:
         Raises:
             HttpError: it is not UTF-8.
         """
-        raw: bytes = self.scope["query_string"]
+        raw = self.raw_query
         if not raw:
             return []
         try:
@@ -86,56 +95,21 @@ class Request:
         except ValueError:
             raise HttpError(400, "bad_query", "the query is not percent-encoded UTF-8") from None
 
-    async def body(self, limit: int) -> bytes:
-        """The whole body.
+    def json(self) -> Json:
+        """The body's JSON value.
 
         Raises:
-            HttpError: it is over `limit` bytes, or stops half-way.
-        """
-        declared = self.headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > limit:
-            raise _too_large(limit)
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise HttpError(400, "incomplete", "the body ended before it was complete")
-        chunk: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            if len(chunk) > limit:
-                raise _too_large(limit)
-            return chunk
-        parts, size = [chunk], len(chunk)
-        while message.get("more_body", False):
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise HttpError(400, "incomplete", "the body ended before it was complete")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > limit:
-                raise _too_large(limit)
-        return b"".join(parts)
-
-    async def json(self, limit: int) -> tuple[bytes, Json]:
-        """The body's bytes and its JSON value.
-
-        Raises:
-            HttpError: 413, 415.
+            HttpError: 415.
             InputError: it is not JSON as the rules accept it.
         """
-        kind = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if kind != JSON and not kind.endswith(b"+json"):
-            raise HttpError(
-                415,
-                "content_type",
-                f"send JSON with 'Content-Type: application/json'"
-                f" (this was {kind.decode('latin-1') or 'none'}); with curl: "
-                "-H 'Content-Type: application/json'",
-                headers=((b"accept", JSON),),
-            )
-        raw = await self.body(limit)
+        headers = self.headers
+        if headers.get(b"content-type") != JSON or b"content-encoding" in headers:
+            bodies.check_content_type(self.method, self.raw_path, headers)
         try:
-            return raw, read_json(raw, DOCUMENT_DEPTH_MAX)
+            return read_json(self.body, DOCUMENT_DEPTH_MAX)
         except Unreadable as error:
-            raise InputError([Problem("", "malformed", str(error))], malformed=True) from None
+            reason = bodies.explain(self.body, str(error))
+            raise InputError([Problem("", "malformed", reason)], malformed=True) from None
 
     def token(self) -> tuple[Token | None, bool]:
         """The token, and whether it came as a cookie.
@@ -160,22 +134,50 @@ class Request:
         return None, False
 
 
-def _too_large(limit: int) -> HttpError:
-    return HttpError(413, "too_large", f"the body is over the limit of {limit} bytes")
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The whole body of an ASGI request.
+
+    Raises:
+        HttpError: it is over `limit` bytes, or stops half-way.
+    """
+    parts: list[bytes] = []
+    more, size = True, 0
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise HttpError(400, "incomplete", "the body ended before it was complete")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise too_large(limit)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def too_large(limit: int) -> HttpError:
+    """The answer to a body of more than `limit` bytes."""
+    return HttpError(
+        413, "too_large", f"the body is over the limit of {limit} bytes; send fewer rows at a time"
+    )
 
 
 def split_path(raw: bytes) -> list[str]:
     """The segments of a raw path, each percent-decoded by itself, so that ids may hold slashes.
 
     Raises:
-        HttpError: a segment is not UTF-8.
+        HttpError: a segment is not UTF-8, or the path of a table or row ends in a slash.
     """
     try:
         if b"%" not in raw:
-            return raw.decode("ascii").split("/")[1:]
-        return [unquote_to_bytes(segment).decode() for segment in raw.split(b"/")[1:]]
+            segments = raw.decode("ascii").split("/")[1:]
+        else:
+            segments = [unquote_to_bytes(segment).decode() for segment in raw.split(b"/")[1:]]
     except UnicodeDecodeError:
         raise HttpError(400, "bad_path", "the path is not percent-encoded UTF-8") from None
+    if raw[-1:] == b"/" and segments[0] not in {"", "-"}:
+        meant = raw.rstrip(b"/").decode("ascii", "backslashreplace")
+        raise HttpError(404, "no_such_route", f"the path ends in a slash; did you mean {meant}?")
+    return segments
 
 
 def row_path(table: str, key: str) -> bytes:
@@ -219,16 +221,21 @@ NO_PREFERENCE: Final = Prefer(None)
 
 
 class Response(NamedTuple):
-    """A whole answer; its length is added when it is sent."""
+    """A whole answer; `send_response` and the protocol add its length."""
 
     status: int
     headers: Headers
     body: bytes = b""
 
 
-async def respond(send: Send, response: Response) -> None:
-    """Send an answer."""
+NO_LENGTH: Final = frozenset({204, 304})
+"""Statuses whose answers have no body, and so no length (RFC 9110, 8.6)."""
+
+
+async def send_response(send: Send, response: Response) -> None:
+    """Send an answer by ASGI."""
     status, headers, body = response
-    headers.append((b"content-length", b"%d" % len(body)))
+    if status not in NO_LENGTH:
+        headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

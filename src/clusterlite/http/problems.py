@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -26,9 +28,14 @@ from clusterlite.errors import (
     Problem,
     RecordTooLarge,
 )
+from clusterlite.http.codes import PATH
 
 CONTENT_TYPE: Final = b"application/problem+json"
 RETRY_AFTER_S: Final = 1
+_DETAIL_MAX: Final = 1_000
+_ERRORS_MAX: Final = 100
+_ASKED_MAX: Final = 100
+_NEAR: Final = 0.6
 
 _STATUS: Final[tuple[tuple[type[ClusterLiteError], int, str], ...]] = (
     (KeyReused, 422, "the idempotency key came with another request before"),
@@ -93,17 +100,38 @@ class HttpError(Exception):
             instance: path of the request, percent-encoded as it came (a URI reference).
         """
         document: dict[str, Any] = {
-            "type": f"/-/docs/problems#{self.code}",
+            "type": f"{PATH}#{self.code}",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
-            "detail": self.detail,
+            "detail": self._shortened(),
             "instance": instance,
             "code": self.code,
             **self.extra,
         }
         if self.errors:
-            document["errors"] = [problem._asdict() for problem in self.errors]
+            document["errors"] = [problem._asdict() for problem in self.errors[:_ERRORS_MAX]]
         return msgspec.json.encode(document)
+
+    def _shortened(self) -> str:
+        """The detail, without what a client sent in bulk (I14)."""
+        detail = self.detail
+        if len(detail) > _DETAIL_MAX:
+            detail = f"{detail[: _DETAIL_MAX // 2]}…{detail[-_DETAIL_MAX // 2 :]}"
+        if len(self.errors) > _ERRORS_MAX:
+            detail += f" ({len(self.errors)} errors, the first {_ERRORS_MAX} are listed)"
+        return detail
+
+
+def did_you_mean(asked: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` where a name that is known is near the one that was asked for.
+
+    Args:
+        asked: as the client wrote it.
+        known: what would have been found.
+    """
+    folded = {name.lower(): name for name in known}
+    near = get_close_matches(asked[:_ASKED_MAX].lower(), folded, 1, _NEAR)
+    return f"; did you mean {folded[near[0]]}?" if near else ""
 
 
 def from_error(error: ClusterLiteError, event_id: str | None = None) -> HttpError:

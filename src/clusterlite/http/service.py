@@ -116,12 +116,6 @@ class Service:
         self._looked_at = 0.0
         self._incarnation = ""
         self._reader: Reader | None = None
-        self._body_max = self.limits.body_bytes
-
-    @property
-    def body_bytes_max(self) -> int:
-        """Of a request."""
-        return self._body_max
 
     @property
     def reader(self) -> Reader:

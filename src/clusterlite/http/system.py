@@ -6,17 +6,19 @@ GET  /-/health/live, ready      for supervisors and balancers
 GET  /-/events/{id}             what became of an event
 POST /-/events/{id}/settle      make an unknown outcome definite
 GET  /-/openapi.json            the interface
+GET  /-/docs/problems           what the codes of errors mean
 GET  /-/ui/                     the page
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 
@@ -26,9 +28,9 @@ from clusterlite.core.event import Stamp
 from clusterlite.core.names import is_key
 from clusterlite.core.outcome import Applied, Outcome
 from clusterlite.errors import ClusterLiteError
-from clusterlite.http import messages
+from clusterlite.http import codes, messages
 from clusterlite.http.openapi import openapi
-from clusterlite.http.problems import HttpError, from_error
+from clusterlite.http.problems import HttpError, did_you_mean, from_error
 from clusterlite.http.service import WAIT_S, Service
 from clusterlite.node.ids import timestamp
 from clusterlite.replica.reader import Fate
@@ -37,6 +39,12 @@ _CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_PAGE_HEADERS: Final = {
+    "content-security-policy": _CSP,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
 _ROUTES: Final = ("GET", "POST", "GET /{id}", "PUT /{id}", "DELETE /{id}", "GET /-/schema")
 
 
@@ -52,18 +60,19 @@ class SystemRoutes:
         page = _Page(directory=Path(str(files("clusterlite") / "ui")), html=True)
         self.router = Router(
             [
-                Route("/", self.index),
-                Route("/-/cluster", self.cluster),
-                Route("/-/health/live", self.live),
-                Route("/-/health/ready", self.ready),
-                Route("/-/events/{id}", self.event),
-                Route("/-/events/{id}/settle", self.settle, methods=["POST"]),
-                Route("/-/openapi.json", self.openapi),
-                Route("/-/ui", _to_page),
+                _route("/", self.index),
+                _route("/-/cluster", self.cluster),
+                _route("/-/health/live", self.live),
+                _route("/-/health/ready", self.ready),
+                _route("/-/events/{id}", self.event),
+                _route("/-/events/{id}/settle", self.settle, "POST"),
+                _route("/-/openapi.json", self.openapi),
+                _route(codes.PATH, self.problems),
+                _route("/-/ui", _to_page),
                 Mount("/-/ui", page),
             ],
             redirect_slashes=False,
-            default=_no_route,
+            default=self._no_route,
         )
 
     async def index(self, request: Request) -> Response:
@@ -83,13 +92,14 @@ class SystemRoutes:
                 "node": service.node_id if hello is None else hello.node,
                 "cluster": service.cluster,
                 "tables": tables,
-                "system": [route.path for route in self.router.routes if isinstance(route, Route)],
+                "system": self._paths(),
             }
         )
 
     async def cluster(self, _: Request) -> Response:
         """The node's status."""
-        return JSONResponse(await self._service.status())
+        status = await self._service.status()
+        return self._with_token(status, status["position"])
 
     async def live(self, _: Request) -> Response:
         """This worker answers."""
@@ -101,14 +111,16 @@ class SystemRoutes:
         state = status["state"] if self._service.serving else "starting"
         known = {name: status.get(name) for name in ("position", "lag", "reason")}
         body = {"status": state, **known}
-        if state == "ready":
-            return JSONResponse(body)
-        return JSONResponse(body, status_code=503, headers={"retry-after": "1"})
+        response = self._with_token(body, status["position"])
+        if state != "ready":
+            response.status_code = 503
+            response.headers["retry-after"] = "1"
+        return response
 
     async def event(self, request: Request) -> Response:
         """What became of an event, as far as this node has applied the log."""
         event_id = _event_id(request)
-        own = messages.Request(request.scope, request.receive)
+        own = messages.Request.of_scope(request.scope)
         asked = self._service.asked_position(own)
         fate = self._service.reader.fate(event_id)
         if fate.position < asked:
@@ -120,10 +132,10 @@ class SystemRoutes:
         """Close the event's id, unless the log has it already; then its outcome comes back."""
         event_id = _event_id(request)
         service = self._service
-        own = messages.Request(request.scope, request.receive)
+        own = messages.Request.of_scope(request.scope)
         service.cors.check_write(own)
         stamp = Stamp(event_id, timestamp(), service.cluster, service.node_id, service.after())
-        answer = await service.link.submit(event_id, codec.encode(stamp, "FENCE"), WAIT_S)
+        answer = await service.link.decide(event_id, codec.encode(stamp, "FENCE"), WAIT_S)
         if isinstance(answer, Applied):
             return self._outcome(answer.outcome, answer.outcome.position)
         error = answer if isinstance(answer, ClusterLiteError) else None
@@ -132,6 +144,10 @@ class SystemRoutes:
     async def openapi(self, _: Request) -> Response:
         """The OpenAPI document."""
         return JSONResponse(openapi(self._service.served))
+
+    async def problems(self, _: Request) -> Response:
+        """The page to which the `type` of every problem document leads."""
+        return HTMLResponse(codes.page(), headers=_PAGE_HEADERS)
 
     def _fate(self, event_id: str, fate: Fate) -> Response:
         if fate.outcome is not None:
@@ -145,8 +161,35 @@ class SystemRoutes:
         return self._with_token(outcome.to_json(), position)
 
     def _with_token(self, body: dict[str, Any], position: int) -> Response:
-        name, token = self._service.token_header(position)
-        return JSONResponse(body, headers={name.decode(): token.decode()})
+        """An answer from the state at a position; without a token where there is none yet."""
+        response = JSONResponse(body)
+        if self._service.cluster and position >= 0:
+            name, token = self._service.token_header(position)
+            response.headers[name.decode()] = token.decode()
+        return response
+
+    def _paths(self) -> list[str]:
+        return [route.path for route in self.router.routes if isinstance(route, Route)]
+
+    async def _no_route(self, scope: messages.Scope, *_: Any) -> None:
+        known = [*self._paths(), *(f"/{name}" for name in self._service.served)]
+        meant = did_you_mean(scope["path"], known)
+        raise HttpError(404, "no_such_route", f"no such route{meant}; / lists the routes")
+
+
+def _route(
+    path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str = "GET"
+) -> Route:
+    """A route that takes no query parameters, and passes none over."""
+
+    async def answer(request: Request) -> Response:
+        for name in request.query_params:
+            raise HttpError(
+                400, "unknown_parameter", f"no parameter {name!r} here; known are: none"
+            )
+        return await endpoint(request)
+
+    return Route(path, answer, methods=[method])
 
 
 class _Page(StaticFiles):
@@ -155,10 +198,7 @@ class _Page(StaticFiles):
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         """Starlette's, with the policy."""
         response = super().file_response(*args, **kwargs)
-        response.headers["content-security-policy"] = _CSP
-        response.headers["x-content-type-options"] = "nosniff"
-        response.headers["referrer-policy"] = "no-referrer"
-        response.headers["cache-control"] = "no-cache"
+        response.headers.update(_PAGE_HEADERS)
         return response
 
 
@@ -179,7 +219,3 @@ def _event_id(request: Request) -> str:
 
 async def _to_page(_: Request) -> Response:
     return RedirectResponse("/-/ui/", status_code=307)
-
-
-async def _no_route(*_: Any) -> None:
-    raise HttpError(404, "no_such_route", "no such route; / lists the routes")

@@ -6,6 +6,7 @@ it ends.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +18,10 @@ import uvicorn
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.http.app import App
 from clusterlite.http.cors import Cors
-from clusterlite.http.protocol import OneWriteProtocol
+from clusterlite.http.protocol import Protocol, sweep
 from clusterlite.http.service import Service
 
 BACKLOG: Final = 2048
-KEEP_ALIVE_S: Final = 75
 SHUTDOWN_S: Final = 5
 
 
@@ -45,7 +45,7 @@ class WorkerSettings:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's, which says when it has started."""
+    """Uvicorn's, which says when it has started and looks after connections that wait."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -55,7 +55,13 @@ class _Server(uvicorn.Server):
         """Uvicorn's, which ends the process where the application does not start."""
         await super().startup(sockets=sockets)
         if not self.should_exit:
+            self._sweeping = asyncio.create_task(sweep(self.server_state.connections))
             self._says_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Uvicorn's; connections are looked after until it ends."""
+        await super().shutdown(sockets=sockets)
+        self._sweeping.cancel()
 
 
 def run_worker(
@@ -79,7 +85,7 @@ def run_worker(
         uvicorn.Config(
             App(service),
             loop="uvloop",
-            http=OneWriteProtocol,
+            http=Protocol,
             ws="none",
             lifespan="on",
             access_log=False,
@@ -88,7 +94,6 @@ def run_worker(
             # Nothing here uses the client's address; a proxy's word for it costs every request.
             proxy_headers=False,
             backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=SHUTDOWN_S,
         ),
         started,

@@ -8,7 +8,7 @@ linearizable. The one look is for the event's own id, where the client brought a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import pydantic
@@ -45,21 +45,129 @@ CHANGES_MAX: Final = codec.CHANGES_MAX
 _KEY_MAX: Final = 255
 
 
-class _Write:
-    """One write on its way: what its answer needs."""
+class Write:
+    """One write on its way: the event, and what its answer needs."""
 
-    __slots__ = ("collection", "prefer", "request", "served", "stamp")
+    __slots__ = ("_service", "collection", "prefer", "record", "request", "served", "stamp")
 
     def __init__(
-        self, request: Request, served: Served, stamp: Stamp, *, collection: bool = False
+        self,
+        service: Service,
+        request: Request,
+        served: Served,
+        stamp: Stamp,
+        record: bytes,
+        *,
+        collection: bool = False,
     ) -> None:
+        self._service = service
         self.request = request
         self.served = served
         self.stamp = stamp
+        self.record = record
         self.collection = collection
         self.prefer = (
             Prefer(request.header(b"prefer")) if b"prefer" in request.headers else NO_PREFERENCE
         )
+
+    def send(self, reply: Callable[[Answer], None]) -> None:
+        """Hand the event to the node.
+
+        Args:
+            reply: told the node's answer, once; maybe before this returns.
+        """
+        wait_s = WAIT_S if self.prefer.wait_s is None else self.prefer.wait_s
+        self._service.link.submit(
+            self.stamp.id, self.record, wait_s, reply, early=self.prefer.respond_async
+        )
+
+    def response(self, answer: Answer) -> Response:
+        """The answer to the request, from the node's.
+
+        Raises:
+            HttpError: the event has no effect, or that is not known.
+        """
+        if isinstance(answer, Applied):
+            return self.judged(answer)
+        event_id = self.stamp.id
+        position = answer.position if isinstance(answer, Appended | OutcomeUnknown) else None
+        if position is not None:
+            headers = self._headers(position)
+            headers.append((b"location", f"/-/events/{event_id}".encode()))
+            return Response(202, headers)
+        error = answer if isinstance(answer, ClusterLiteError) else OutcomeUnknown(event_id)
+        raise from_error(error, event_id)
+
+    def judged(self, applied: Applied, *, remembered: bool = False) -> Response:
+        """The answer from an outcome.
+
+        Args:
+            applied: the outcome, with images where it was judged for this request.
+            remembered: it was judged before this request came.
+
+        Raises:
+            HttpError: the event has no effect.
+        """
+        outcome, rows = applied
+        self._service.saw(outcome.position)
+        # An event that was sent twice, by the client with its key or by the link after a break,
+        # is answered from its first outcome, whose images are gone.
+        replayed = remembered or (outcome.verdict == APPLIED and not rows)
+        # A fence has no fingerprint: it closed the id for any request.
+        if self.stamp.fp and outcome.fp != self.stamp.fp and outcome.verdict != NEVER:
+            raise from_error(
+                KeyReused("send the same request again, or choose a new key"), self.stamp.id
+            )
+        headers = self._headers(outcome.position)
+        if replayed and self.stamp.fp:
+            headers.append((b"idempotency-replayed", b"true"))
+        if outcome.verdict != APPLIED:
+            problem = from_outcome(outcome, f"/{outcome.change}" if self.collection else "")
+            problem.headers += tuple(headers)
+            raise problem
+        images = self._remembered(outcome) if replayed else rows
+        return self._written(outcome, images, headers)
+
+    def _written(self, outcome: Outcome, rows: Sequence[Row], headers: Headers) -> Response:
+        if self.request.method == "DELETE":
+            return Response(204, headers)
+        first = outcome.results[0]
+        status = 201 if first.created else 200
+        if not self.collection:
+            headers.append((b"etag", b'"%d"' % outcome.position))
+            if first.created:
+                headers.append((b"location", row_path(first.table, first.key)))
+        images = [row for row in rows if row.fields is not None]
+        if self.prefer.minimal or len(images) != len(outcome.results):
+            if not self.prefer.minimal:
+                headers.append((b"preference-applied", b"return=minimal"))
+            return Response(204 if status == 200 else status, headers)
+        if self.prefer.whole:
+            headers.append((b"preference-applied", b"return=representation"))
+        headers.append((b"content-type", JSON))
+        shown = [self.served.shown_image(row.key, row.fields or {}) for row in images]
+        body: Any = shown if self.collection else shown[0]
+        return Response(status, headers, encode_json(body))
+
+    def _remembered(self, outcome: Outcome) -> list[Row]:
+        """The images of an earlier event, as far as its rows were not written since."""
+        rows: list[Row] = []
+        for result in outcome.results:
+            found = self._service.reader.get(self.served.selection, result.key)
+            if found.version == outcome.position:
+                fields = dict(zip(self.served.names, found.row[1:], strict=True))
+                rows.append(Row(result.table, result.key, fields))
+        return rows
+
+    def _headers(self, position: int) -> Headers:
+        headers = [
+            self._service.token_header(position),
+            self._service.token_cookie(position),
+            (b"clusterlite-event", self.stamp.id.encode()),
+        ]
+        if self.prefer.applied:
+            headers.append((b"preference-applied", ", ".join(self.prefer.applied).encode()))
+        return headers
 
 
 class Writes:
@@ -72,48 +180,47 @@ class Writes:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def create(self, request: Request, served: Served) -> Response:
+    def create(self, request: Request, served: Served) -> Response | Write:
         """Create one row from an object, or many from an array in one event."""
-        raw, value = await request.json(self._service.body_bytes_max)
+        value = request.json()
         condition = _condition(request, created=True)
-        if isinstance(value, list):
-            write = _Write(request, served, self._stamp(request, value), collection=True)
-            record = codec.encode_transaction(write.stamp, self._changes(served, value, condition))
+        collection = isinstance(value, list)
+        if collection:
+            changes = self._changes(served, value, condition)
+            stamp = self._stamp(request, value)
+            record = codec.encode_transaction(stamp, changes)
         else:
-            row = _new_row(_entity(served, raw, value))
-            write = _Write(request, served, self._stamp(request, value))
+            row = _new_row(_entity(served, request.body, value))
+            stamp = self._stamp(request, value)
             if condition is None:
-                record = served.operations.create_event(write.stamp, row, served.schema)
+                record = served.operations.create_event(stamp, row, served.schema)
             else:
                 record = codec.encode(
-                    write.stamp,
-                    "INSERT",
-                    served.name,
-                    row,
-                    schema=served.schema,
-                    condition=condition,
+                    stamp, "INSERT", served.name, row, schema=served.schema, condition=condition
                 )
-        return await self._submit(write, record)
+        return self._checked(
+            Write(self._service, request, served, stamp, record, collection=collection)
+        )
 
-    async def put(self, request: Request, served: Served, key: str) -> Response:
+    def put(self, request: Request, served: Served, key: str) -> Response | Write:
         """Create or replace the row of the path."""
-        raw, value = await request.json(self._service.body_bytes_max)
+        value = request.json()
         check_key(key)
-        entity = _entity(served, raw, value)
+        entity = _entity(served, request.body, value)
         if entity.id not in {"", key}:
             raise InputError([Problem("/id", "key", f"must be {key!r}, as in the path, or absent")])
-        write = _Write(request, served, self._stamp(request, value))
+        stamp = self._stamp(request, value)
         record = served.operations.update_event(
-            write.stamp, {"id": key, **entity.row()}, served.schema, _condition(request)
+            stamp, {"id": key, **entity.row()}, served.schema, _condition(request)
         )
-        return await self._submit(write, record)
+        return self._checked(Write(self._service, request, served, stamp, record))
 
-    async def delete(self, request: Request, served: Served, key: str) -> Response:
+    def delete(self, request: Request, served: Served, key: str) -> Response | Write:
         """Remove the row of the path."""
         check_key(key)
-        write = _Write(request, served, self._stamp(request, None))
-        record = served.operations.delete_event(write.stamp, key, _condition(request))
-        return await self._submit(write, record)
+        stamp = self._stamp(request, None)
+        record = served.operations.delete_event(stamp, key, _condition(request))
+        return self._checked(Write(self._service, request, served, stamp, record))
 
     def _changes(
         self, served: Served, values: list[Json], condition: Condition | None
@@ -148,98 +255,21 @@ class Writes:
             event_id, timestamp(), service.cluster, service.node_id, service.after(), fp=fp
         )
 
-    async def _submit(self, write: _Write, record: bytes) -> Response:
+    def _checked(self, write: Write) -> Response | Write:
+        """The write, or its answer where it was judged before.
+
+        Raises:
+            HttpError: 413, the event is larger than the log takes.
+        """
         service, stamp = self._service, write.stamp
         if stamp.fp:
             fate = service.reader.fate(stamp.id)
             if fate.outcome is not None:
-                return self._judged(write, Applied(fate.outcome, ()), remembered=True)
-        hello = service.link.hello
-        if hello is not None and 0 < hello.record_bytes_max < len(record):
-            raise from_error(
-                RecordTooLarge(f"{len(record)} bytes, the limit is {hello.record_bytes_max}")
-            )
-        wait_s = WAIT_S if write.prefer.wait_s is None else write.prefer.wait_s
-        answer = await service.link.submit(
-            stamp.id, record, wait_s, early=write.prefer.respond_async
-        )
-        return self._answer(write, answer)
-
-    def _answer(self, write: _Write, answer: Answer) -> Response:
-        if isinstance(answer, Applied):
-            return self._judged(write, answer)
-        event_id = write.stamp.id
-        position = answer.position if isinstance(answer, Appended | OutcomeUnknown) else None
-        if position is not None:
-            headers = self._headers(write, position)
-            headers.append((b"location", f"/-/events/{event_id}".encode()))
-            return Response(202, headers)
-        error = answer if isinstance(answer, ClusterLiteError) else OutcomeUnknown(event_id)
-        raise from_error(error, event_id)
-
-    def _judged(self, write: _Write, applied: Applied, *, remembered: bool = False) -> Response:
-        outcome, rows = applied
-        self._service.saw(outcome.position)
-        # An event that was sent twice, by the client with its key or by the link after a break,
-        # is answered from its first outcome, whose images are gone.
-        replayed = remembered or (outcome.verdict == APPLIED and not rows)
-        # A fence has no fingerprint: it closed the id for any request.
-        if write.stamp.fp and outcome.fp != write.stamp.fp and outcome.verdict != NEVER:
-            raise from_error(
-                KeyReused("send the same request again, or choose a new key"), write.stamp.id
-            )
-        headers = self._headers(write, outcome.position)
-        if replayed and write.stamp.fp:
-            headers.append((b"idempotency-replayed", b"true"))
-        if outcome.verdict != APPLIED:
-            problem = from_outcome(outcome, f"/{outcome.change}" if write.collection else "")
-            problem.headers += tuple(headers)
-            raise problem
-        images = self._remembered(write.served, outcome) if replayed else rows
-        return self._written(write, outcome, images, headers)
-
-    def _written(
-        self, write: _Write, outcome: Outcome, rows: Sequence[Row], headers: Headers
-    ) -> Response:
-        if write.request.method == "DELETE":
-            return Response(204, headers)
-        first = outcome.results[0]
-        status = 201 if first.created else 200
-        if not write.collection:
-            headers.append((b"etag", b'"%d"' % outcome.position))
-            if first.created:
-                headers.append((b"location", row_path(first.table, first.key)))
-        images = [row for row in rows if row.fields is not None]
-        if write.prefer.minimal or len(images) != len(outcome.results):
-            if not write.prefer.minimal:
-                headers.append((b"preference-applied", b"return=minimal"))
-            return Response(204 if status == 200 else status, headers)
-        if write.prefer.whole:
-            headers.append((b"preference-applied", b"return=representation"))
-        headers.append((b"content-type", JSON))
-        shown = [write.served.shown_image(row.key, row.fields or {}) for row in images]
-        body: Any = shown if write.collection else shown[0]
-        return Response(status, headers, encode_json(body))
-
-    def _remembered(self, served: Served, outcome: Outcome) -> list[Row]:
-        """The images of an earlier event, as far as its rows were not written since."""
-        rows: list[Row] = []
-        for result in outcome.results:
-            found = self._service.reader.get(served.selection, result.key)
-            if found.version == outcome.position:
-                fields = dict(zip(served.names, found.row[1:], strict=True))
-                rows.append(Row(result.table, result.key, fields))
-        return rows
-
-    def _headers(self, write: _Write, position: int) -> Headers:
-        headers = [
-            self._service.token_header(position),
-            self._service.token_cookie(position),
-            (b"clusterlite-event", write.stamp.id.encode()),
-        ]
-        if write.prefer.applied:
-            headers.append((b"preference-applied", ", ".join(write.prefer.applied).encode()))
-        return headers
+                return write.judged(Applied(fate.outcome, ()), remembered=True)
+        hello, size = service.link.hello, len(write.record)
+        if hello is not None and 0 < hello.record_bytes_max < size:
+            raise from_error(RecordTooLarge(f"{size} bytes, the limit is {hello.record_bytes_max}"))
+        return write
 
 
 def _new_row(entity: Entity) -> dict[str, Json]:

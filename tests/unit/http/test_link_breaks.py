@@ -83,7 +83,7 @@ def submit(path: Path, replies: list[Answer | None], wait_s: float) -> tuple[Ans
                 await asyncio.sleep(0)
             try:
                 async with asyncio.timeout(10):
-                    return await client.submit(EVENT, b"event", wait_s), node.submitted
+                    return await client.decide(EVENT, b"event", wait_s), node.submitted
             finally:
                 await client.close()
 

@@ -20,7 +20,7 @@ EVENT = "01a2079b-0000-7000-8000-000000000001"
     [
         (errors.KeyReused("x"), 422, "key_reused"),
         (errors.RecordTooLarge("x"), 413, "record_too_large"),
-        (errors.LogUnavailable("x"), 503, "log_unavailable"),
+        (errors.LogUnavailable("x"), 503, "log_unreachable"),
         (errors.OutcomeUnknown(EVENT), 504, "outcome_unknown"),
         (errors.Halt("log_gap", "the log was trimmed", "Restore it"), 503, "log_gap"),
         (errors.NotServing("x"), 503, "not_serving"),
