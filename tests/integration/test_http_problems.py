@@ -133,7 +133,7 @@ def test_another_content_type_is_refused_with_the_words_for_curl(node: Serve, ki
     for method, path in (("POST", "/users"), ("PUT", "/users/x")):
         answer = node.request(method, path, b"{}", {"Content-Type": kind})
         document = check_problem(answer, 415, "content_type")
-        assert "curl: -H 'Content-Type: application/json'" in document["detail"]
+        assert f"{path} -H 'Content-Type: application/json'" in document["detail"]
         assert answer.headers["accept"] == "application/json"
 
 

@@ -268,7 +268,7 @@ def test_an_id_of_any_characters_survives_the_path(node: Serve, key: str, odd: s
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-@pytest.mark.parametrize("bad", ["_x", "%2Dx", "a%00b", "x" * 256, ""])
+@pytest.mark.parametrize("bad", ["_x", "%2Dx", "a%00b", "x" * 256])
 def test_an_id_that_is_not_acceptable_is_refused(node: Serve, method: str, bad: str) -> None:
     body = user() if method == "PUT" else None
     document = check_problem(node.request(method, f"/users/{bad}", body), 422, "invalid")

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 import clusterlite
 from tests.http_node import check_problem, http_node, position, user
-from tests.processes import Serve
+from tests.processes import Answer, Serve
 
 GO_METHODS = {"GET", "POST", "PUT", "DELETE", "OPTIONS"}
 """What the first program allowed to pages of other origins."""
@@ -115,7 +115,9 @@ def test_the_openapi_document_is_whole(document: dict[str, Any]) -> None:
     for _, path, operation in listed:
         assert operation["responses"]
         shared = document["paths"][path].get("parameters", [])
-        declared = [*shared, *operation.get("parameters", [])]
+        named = [*shared, *operation.get("parameters", [])]
+        parameters = document["components"]["parameters"]
+        declared = [parameters[p["$ref"].split("/")[-1]] if "$ref" in p else p for p in named]
         in_path = {p["name"] for p in declared if p["in"] == "path"}
         assert {f"{{{name}}}" for name in in_path} == {s for s in path.split("/") if "{" in s}
         assert all(p["schema"] for p in declared)
@@ -127,16 +129,67 @@ def test_every_operation_of_the_openapi_document_answers_as_it_says(
     bodies = {"users": user(), "accounts": {"email": "openapi"}, "leaves": {"number": 1}}
     order = ["PUT", "GET", "DELETE", "POST"]
     listed = sorted(operations(document), key=lambda item: order.index(item[0]))
-    assert len(listed) == 5 * len(bodies)
+    of_tables = [item for item in listed if item[2]["tags"] != ["system"]]
+    assert len(of_tables) == 6 * len(bodies)
     for method, path, operation in listed:
         body = bodies[path.split("/")[1]] if "requestBody" in operation else None
         answer = node.request(method, path.format(id="openapi"), body)
-        described = operation["responses"][str(answer.status)]
-        if "content" in described:
-            schema = described["content"][answer.headers["content-type"]]["schema"]
-            check(document, schema, answer.json)
-        if method == "POST":
+        assert answer.status < 400
+        check_described(document, operation, answer)
+        if method == "POST" and body:
             assert node.request("DELETE", answer.headers["location"]).status == 204
+
+
+def check_described(document: dict[str, Any], operation: dict[str, Any], answer: Answer) -> None:
+    """The answer is one that the operation lists, with its headers and its body."""
+    described = operation["responses"][str(answer.status)]
+    for name in described.get("headers", {}).keys() - {"ETag", "Link", "Location"}:
+        assert name.lower() in answer.headers, name
+    if "content" in described and answer.body:
+        kind = answer.headers["content-type"].partition(";")[0]
+        schema = described["content"][kind]["schema"]
+        check(document, schema, answer.body.decode() if kind == "text/html" else answer.json)
+
+
+def test_the_openapi_document_has_arrays_and_every_way_to_answer(
+    node: Serve, document: dict[str, Any]
+) -> None:
+    def ask(method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = node.request(method, path, body, names)
+        key = "/users/{id}" if path.count("/") > 1 else "/users"
+        check_described(document, document["paths"][key][method.lower()], answer)
+        return answer
+
+    sent = document["paths"]["/users"]["post"]["requestBody"]["content"]["application/json"]
+    for body in (user(), [user(), user("Ben")]):
+        check(document, sent["schema"], body)
+        assert ask("POST", "/users", body).status == 201
+    with pytest.raises(ValidationError):
+        check(document, sent["schema"], [])
+    created = ask("POST", "/users", user(), Prefer="return=minimal")
+    assert (created.status, created.body) == (201, b"")
+    path = created.headers["location"]
+    assert ask("GET", path, If_None_Match=created.headers["etag"]).status == 304
+    listed = ask("GET", "/users")
+    assert ask("GET", "/users", If_None_Match=listed.headers["etag"]).status == 304
+    assert ask("PUT", path, user(), Prefer="return=minimal").status == 204
+    later = [
+        ask("PUT", path, user(), Prefer="respond-async"),
+        ask("POST", "/users", user(), Prefer="respond-async"),
+        ask("DELETE", path, Prefer="respond-async"),
+    ]
+    assert {answer.status for answer in later} == {202}
+
+
+def test_the_openapi_document_lists_every_route_of_the_system(
+    node: Serve, document: dict[str, Any]
+) -> None:
+    routes = set(node.request("GET", "/").json["system"]) - {"/-/ui"}
+    assert {path for path in document["paths"] if not path.lstrip("/")[:1].isalpha()} == {
+        *routes,
+        "/-/ui/",
+    }
 
 
 def test_a_problem_is_as_the_openapi_document_says(node: Serve, document: dict[str, Any]) -> None:

@@ -169,7 +169,7 @@ def _wrong_number(piece: str) -> str:
 
 def _wrong_syntax(text: str) -> str:
     try:
-        json.loads(text)
+        json.loads(text, parse_int=float)  # an int of many digits is an error of another kind
     except json.JSONDecodeError as error:
         place = _place(text, error.pos)
         if error.pos >= len(text.rstrip()):

@@ -59,6 +59,7 @@ class EntityRoutes:
             return self._collection(request, served)
         if path[1:] == ["-", "schema"]:
             _allow(request, "GET", "HEAD")
+            _refuse_parameters(request, frozenset())
             headers = [(b"content-type", b"application/schema+json")]
             return Response(200, headers, encode_json(served.entity.model_json_schema()))
         raise HttpError(404, "no_such_route", "no such route; / lists the routes")

@@ -103,7 +103,7 @@ def _json(schema: dict[str, Any] | str) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-_HTML: Final = {"text/html; charset=utf-8": {"schema": _TEXT}}
+_HTML: Final = {"text/html": {"schema": _TEXT}}
 _EVENT_ID: Final = [{"name": "id", "in": "path", "required": True, "schema": _TEXT}]
 _NOT_READY: Final = {
     "description": "It is not; the reason says why",

@@ -19,7 +19,7 @@ from clusterlite.errors import Behind, ClusterLiteError, ConfigError, ForeignTok
 from clusterlite.http.cors import Cors
 from clusterlite.http.link import LinkClient
 from clusterlite.http.messages import TOKEN_COOKIE, TOKEN_HEADER, Request
-from clusterlite.http.problems import HttpError, from_error
+from clusterlite.http.problems import HttpError, did_you_mean, from_error
 from clusterlite.node import frames
 from clusterlite.node.answers import Reached
 from clusterlite.replica.reader import Reader, Selection, holds, known_schema
@@ -194,7 +194,10 @@ class Service:
         served = self.served.get(name)
         if served is None:
             raise HttpError(
-                404, "no_such_table", f"no table {name!r}; this node has {', '.join(self.served)}"
+                404,
+                "no_such_table",
+                f"no table {name!r}{did_you_mean(name, self.served)}; "
+                f"this node has {', '.join(self.served)}",
             )
         if not served.ready:
             raise NotServing(f"the node has not applied the declaration of {name} yet")

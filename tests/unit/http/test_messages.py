@@ -45,7 +45,8 @@ def body(*chunks: bytes) -> list[dict[str, Any]]:
     [
         (b"/", [""]),
         (b"/users", ["users"]),
-        (b"/users/", ["users", ""]),
+        (b"/-/ui/", ["-", "ui", ""]),
+        (b"/users/a%2F", ["users", "a/"]),
         (b"/users/a/-/history", ["users", "a", "-", "history"]),
         (b"/users/a%2Fb%20c", ["users", "a/b c"]),
         (b"/users/a+b", ["users", "a+b"]),
@@ -73,6 +74,17 @@ def test_the_path_of_a_row_leads_back_to_its_key(key: str) -> None:
     path = row_path("users", key)
     assert path == f"/users/{quote(key, safe='')}".encode()
     assert split_path(path) == ["users", key]
+
+
+@pytest.mark.parametrize(
+    ("raw", "meant"),
+    [(b"/users/", "/users"), (b"/users///", "/users"), (b"/users/%C3%A9/", "/users/%C3%A9")],
+)
+def test_a_path_that_ends_in_a_slash_says_which_was_meant(raw: bytes, meant: str) -> None:
+    with pytest.raises(HttpError) as refused:
+        split_path(raw)
+    assert (refused.value.status, refused.value.code) == (404, "no_such_route")
+    assert refused.value.detail == f"the path ends in a slash; did you mean {meant}?"
 
 
 def test_a_query_is_pairs_in_order_and_keeps_empty_and_repeated_ones() -> None:

@@ -10,7 +10,13 @@ from starlette.exceptions import HTTPException
 
 from clusterlite import errors
 from clusterlite.core.outcome import NEVER, REJECTED, REJECTIONS, Outcome
-from clusterlite.http.problems import HttpError, from_error, from_outcome, of_exception
+from clusterlite.http.problems import (
+    HttpError,
+    did_you_mean,
+    from_error,
+    from_outcome,
+    of_exception,
+)
 
 EVENT = "01a2079b-0000-7000-8000-000000000001"
 
@@ -131,3 +137,26 @@ def test_whatever_a_route_raises_has_an_answer(error: Exception, expected: Any) 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), RuntimeError("x")])
 def test_a_defect_is_none_of_our_errors(error: Exception) -> None:
     assert of_exception(error) is None
+
+
+def test_what_a_client_sent_in_bulk_does_not_come_back_in_bulk() -> None:
+    many = tuple(errors.Problem(f"/{n}", "type", "must be text") for n in range(500))
+    document = json.loads(HttpError(422, "invalid", "x" * 5_000, errors=many).body("/users"))
+    assert len(document["errors"]) == 100
+    assert len(document["detail"]) < 1_100
+    assert document["detail"].endswith("x (500 errors, the first 100 are listed)")
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("user", "; did you mean users?"),
+        ("USERS", "; did you mean users?"),
+        ("orderlines", "; did you mean OrderLines?"),
+        ("xyzzy", ""),
+        ("", ""),
+        ("users" * 1_000, ""),
+    ],
+)
+def test_a_name_near_one_that_is_known_is_offered(asked: str, meant: str) -> None:
+    assert did_you_mean(asked, ["users", "OrderLines"]) == meant
