@@ -14,12 +14,12 @@ import datetime as dt
 import enum
 import types
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -119,14 +119,26 @@ class Entity(BaseModel):
     declaration: ClassVar[Table]
     """What a SCHEMA event of this entity declares; absent on an abstract base."""
 
+    _loads: ClassVar[tuple[tuple[str, Callable[[Any], Any] | None], ...]]
+    """By field: what gives a stored value the field's type; None where it has it."""
+
+    _is_plain: ClassVar[bool]
+    """Whether an object is its fields and its version, and nothing runs when it is made."""
+
     id: str = ""
-    _version: int = PrivateAttr(default=-1)
 
     def __init_subclass__(
         cls, *, table: str | None = None, revision: int = 0, **kwargs: Any
     ) -> None:
         """Take the class arguments; `__pydantic_init_subclass__` uses them."""
-        super().__init_subclass__(**kwargs)
+        try:
+            super().__init_subclass__(**kwargs)
+        except TypeError:
+            name = cls.__name__
+            raise DeclarationError(
+                f"{name}: no class argument is named {' or '.join(kwargs)}; an entity takes table "
+                f'and revision, as in class {name}(Entity, table="{name.lower()}s")'
+            ) from None
 
     @classmethod
     def __pydantic_init_subclass__(
@@ -135,11 +147,26 @@ class Entity(BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         if table is not None:
             cls.declaration = _declare(cls, table, revision)
+            cls._loads = tuple(
+                (column.name, _loader(column, cls.model_fields[column.name]))
+                for column in cls.declaration.columns
+            )
+            cls._is_plain = not cls.__private_attributes__ and cls.__pydantic_post_init__ is None
 
     @property
     def version(self) -> int:
         """The position of the event that last wrote the row; -1 before it was written."""
-        return self._version
+        # No PrivateAttr: pydantic would call a function for it at each validation.
+        private = self.__pydantic_private__
+        return -1 if private is None else int(private.get("_version", -1))
+
+    def _at_version(self, version: int) -> Self:
+        """This object, with the version that its row has now."""
+        if self.__pydantic_private__ is None:
+            object.__setattr__(self, "__pydantic_private__", {"_version": version})
+        else:
+            self.__pydantic_private__["_version"] = version
+        return self
 
     def row(self) -> dict[str, Json]:
         """The declared fields, without the id, in canonical JSON form.
@@ -167,23 +194,33 @@ class Entity(BaseModel):
         return spelled
 
     @classmethod
-    def from_stored(cls, key: str, fields: Mapping[str, Stored], version: int) -> Self:
+    def from_stored(cls, key: str, values: Sequence[Stored], version: int) -> Self:
         """The object of a stored row.
+
+        Its values are given the fields' types. What else the class asks for was judged when the
+        row was written, by whoever wrote it, and is not judged again.
 
         Args:
             key: the id.
-            fields: by name, as SQLite holds them; of other names none are looked at.
+            values: as SQLite holds them, in the order of the declaration's columns.
             version: of the row.
 
         Raises:
-            pydantic.ValidationError: the row does not meet the class as it is today.
+            pydantic.ValidationError: a value has no counterpart in the field's type, such as one
+                that an enum does not have any more.
         """
-        values: dict[str, Any] = {"id": key}
-        for column in cls.declaration.columns:
-            stored = fields.get(column.name)
-            values[column.name] = stored if column.type == "blob" else column.shown(stored)
-        entity = cls.model_validate(values)
-        entity._version = version
+        fields: dict[str, Any] = {"id": key}
+        for (name, load), value in zip(cls._loads, values, strict=True):
+            fields[name] = value if load is None or value is None else load(value)
+        if not cls._is_plain:
+            return cls.model_construct(**fields)._at_version(version)
+        # As `model_construct` does, without the parts that an entity does not have.
+        entity = cls.__new__(cls)
+        put = object.__setattr__
+        put(entity, "__dict__", fields)
+        put(entity, "__pydantic_fields_set__", set(fields))
+        put(entity, "__pydantic_extra__", None)
+        put(entity, "__pydantic_private__", {"_version": version})
         return entity
 
 
@@ -237,6 +274,19 @@ def _column(cls: type[Entity], name: str, info: FieldInfo) -> Column:
         references=options["references"],
     )
     return _with_default(place, column, info)
+
+
+def _loader(column: Column, info: FieldInfo) -> Callable[[Any], Any] | None:
+    annotation, _ = _without_none(info.annotation)
+    if column.type == "boolean":
+        return bool
+    if annotation in (str, int, float, bytes):
+        return None
+    convert = pydantic.TypeAdapter(annotation).validate_python
+    if column.type == "blob":
+        return convert
+    shown = column.shown
+    return lambda stored: convert(shown(stored))
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:

@@ -216,6 +216,24 @@ def evolve(current: Table | None, proposed: Table, position: int) -> Evolution:
     return _Extension(current, proposed, position).judge()
 
 
+def check_spelling(current: Table, proposed: Table) -> None:
+    """Refuse fields whose names are the log's but for case: rows would come without them.
+
+    At apply they are the same field (`evolve`); only the class could not find its values.
+
+    Raises:
+        Incompatible: names the field as it is in the log.
+    """
+    for column in proposed.columns:
+        index = current.by_name.get(fold(column.name))
+        if index is not None and current.columns[index].name != column.name:
+            name = current.columns[index].name
+            raise Incompatible(
+                f"field {column.name} of table {current.name}: the log declares it as {name}, and "
+                f"names that differ in case alone are one field; spell it {name}"
+            )
+
+
 def _newer_code(current: CodeVersion | None, proposed: CodeVersion | None) -> bool:
     return (
         current is not None
@@ -363,7 +381,8 @@ class _Reader:
         column = Column(
             self._name(spelled, "name"),
             kind,
-            scale=scale,
+            # As `to_json` spells it: a table that was read again must be the one that was declared.
+            scale=scale if kind == "decimal" else 0,
             required=self._get(spelled, "required", bool, False),
             default=spelled.get("default"),
             has_default="default" in spelled,

@@ -13,9 +13,11 @@ Rules that hold for every adapter; `clusterlite.testing.log_contract` tries them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple, Protocol, runtime_checkable
+
+from clusterlite.errors import ClusterLiteError
 
 
 class Record(NamedTuple):
@@ -67,6 +69,43 @@ class Identity(NamedTuple):
     home: str
 
 
+class Settled:
+    """What became of a value whose append has ended already.
+
+    Read as a `Future` is, and made in a tenth of the time: it has no lock to wait on.
+
+    Args:
+        outcome: the value's position, or why it has none.
+    """
+
+    __slots__ = ("_outcome",)
+
+    def __init__(self, outcome: int | ClusterLiteError) -> None:
+        self._outcome = outcome
+
+    def done(self) -> bool:
+        """It is."""
+        return True
+
+    def exception(self, timeout: float | None = None) -> ClusterLiteError | None:  # noqa: ARG002
+        """Why the value has no position, None where it has one."""
+        return None if isinstance(self._outcome, int) else self._outcome
+
+    def result(self, timeout: float | None = None) -> int:  # noqa: ARG002
+        """The position.
+
+        Raises:
+            ClusterLiteError: the value has none.
+        """
+        if isinstance(self._outcome, int):
+            return self._outcome
+        raise self._outcome
+
+    def add_done_callback(self, call: Callable[[Settled], object]) -> None:
+        """Call it now."""
+        call(self)
+
+
 @runtime_checkable
 class Log(Protocol):
     """The port. Constructing an adapter does no I/O; `open` does."""
@@ -93,7 +132,7 @@ class Log(Protocol):
             LogUnavailable: it cannot be reached now; `open` may be called again.
         """
 
-    def append(self, values: Sequence[bytes]) -> list[Future[int]]:
+    def append(self, values: Sequence[bytes]) -> Sequence[Future[int] | Settled]:
         """Hand the values over, in order, as one group.
 
         Never raises for a fault of the log; each value has a future of its own. Values of one

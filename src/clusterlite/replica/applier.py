@@ -39,7 +39,7 @@ from clusterlite.log.base import Record
 from clusterlite.replica.changes import Changes, Rejection
 from clusterlite.replica.database import Connection
 from clusterlite.replica.declare import declare
-from clusterlite.replica.groups import InsertGroup, group_table, groupable
+from clusterlite.replica.groups import InsertGroup, begin_group
 from clusterlite.replica.outcomes import find_outcome, move_floor, prune, store_outcome
 from clusterlite.replica.state import Committed, State, load_state, store_state
 from clusterlite.replica.tables import PhysicalTable, load_tables
@@ -160,28 +160,14 @@ class Applier:
                 )
             previous = record.position
             event = codec.decode(record.value, record.position)
-            if group is not None and self._joins(group, record, event):
-                continue
-            self._close(group, wanted, done)
-            group = None
-            if event is not None and groupable(event, self.state):
-                table = group_table(event, self.tables)
-                if table is not None and mark_between(self.state.position, record.position) is None:
-                    group = InsertGroup(table)
-                    if group.take(record, event):
-                        continue
-                    group = None
-            self._apply_one(record, event, wanted, done)
+            if group is not None:
+                if group.take(record, event):
+                    continue
+                self._close(group, wanted, done)
+            group = begin_group(record, event, self.state, self.tables)
+            if group is None:
+                self._apply_one(record, event, wanted, done)
         self._close(group, wanted, done)
-
-    def _joins(self, group: InsertGroup, record: Record, event: Event | None) -> bool:
-        return (
-            event is not None
-            and groupable(event, self.state)
-            and fold(event.table) == fold(group.table.schema.name)
-            and mark_between(group.records[-1].position, record.position) is None
-            and group.take(record, event)
-        )
 
     def _close(
         self, group: InsertGroup | None, wanted: Container[str] | None, done: list[Applied]

@@ -114,12 +114,19 @@ def _blocked(code: str, field: str | None, what: str, ids: list[str]) -> Rejecti
 
 
 def _adopt(connection: Connection, old: PhysicalTable, new: PhysicalTable) -> list[Row]:
-    """Build the declared table from the undeclared one's rows; they keep their version."""
+    """Build the declared table from the undeclared one's rows; they keep their version.
+
+    References are judged at each statement, and a row may refer to one that comes later. So a
+    reference to the table itself is written as the row's own id first, and as it is once all
+    rows are there.
+    """
     aside = quote(_ASIDE)
     connection.execute(f"ALTER TABLE {old.name} RENAME TO {aside}")
     new.create(connection)
     sources = [old.schema.by_name.get(fold(column.name)) for column in new.schema.columns]
+    inward = {index for index, column in enumerate(new.schema.columns) if _inward(new, column)}
     images: list[Row] = []
+    unlinked: list[tuple[Stored, ...]] = []
     misfits: list[str] = []
     field: str | None = None
     names = "".join(f"{column}, " for column in old.columns)
@@ -131,7 +138,11 @@ def _adopt(connection: Connection, old: PhysicalTable, new: PhysicalTable) -> li
                 _adopted_value(old.schema, column, source, values)
                 for column, source in zip(new.schema.columns, sources, strict=True)
             )
-            connection.execute(new.inserts[GROUP_SIZES[-1]], (key, *row, version))
+            placed = tuple(
+                key if index in inward and value is not None else value
+                for index, value in enumerate(row)
+            )
+            connection.execute(new.inserts[GROUP_SIZES[-1]], (key, *placed, version))
         except Rejection as rejection:
             misfits.append(key)
             field = field or rejection.field
@@ -139,10 +150,22 @@ def _adopt(connection: Connection, old: PhysicalTable, new: PhysicalTable) -> li
             misfits.append(key)
         else:
             images.append(Row(new.schema.name, key, new.schema.image(row)))
+            if placed != row:
+                unlinked.append((*row, version, key))
+    for bindings in unlinked:
+        try:
+            connection.execute(new.update, bindings)
+        except apsw.ConstraintError:
+            misfits.append(str(bindings[-1]))
     if misfits:
-        raise _blocked("not_adoptable", field, "do not fit the declaration", misfits)
+        raise _blocked("not_adoptable", field, "do not fit the declaration", sorted(misfits))
     connection.execute(f"DROP TABLE {aside}")
     return images
+
+
+def _inward(table: PhysicalTable, column: Column) -> bool:
+    """Whether the field refers to its own table."""
+    return column.references is not None and fold(column.references) == fold(table.schema.name)
 
 
 def _adopted_value(

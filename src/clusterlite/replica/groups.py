@@ -16,7 +16,7 @@ import msgspec
 
 from clusterlite.core.event import Event
 from clusterlite.core.fields import Unconvertible
-from clusterlite.core.hashing import advance, record_hash
+from clusterlite.core.hashing import MARK_EVERY, advance, record_hash
 from clusterlite.core.names import fold
 from clusterlite.core.outcome import APPLIED, Applied, Outcome, Result, Row
 from clusterlite.log.base import Record
@@ -38,45 +38,69 @@ class InsertGroup:
 
     Args:
         table: that they all write.
+        spelled: its name as the events spell it.
+        state: before the first of them.
     """
 
-    def __init__(self, table: PhysicalTable) -> None:
+    def __init__(self, table: PhysicalTable, spelled: str, state: State) -> None:
         self.table = table
         self.records: list[Record] = []
         self.events: list[Event] = []
-        self._rows: list[tuple[Any, ...]] = []
+        self._spelled = spelled
+        self._cluster = state.cluster
+        self._floor = state.floor
+        self._mark = state.position // MARK_EVERY
+        self._takes = table.takes
+        self._schema = table.schema.position
+        self._rows: list[list[Any]] = []
         self._keys: set[str] = set()
         self._ids: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def take(self, record: Record, event: Event) -> bool:
-        """Add a record; False where it does not fit, and must be judged by itself."""
+    def take(self, record: Record, event: Event | None) -> bool:
+        """Add the next record; False where it does not fit.
+
+        No group goes over a mark: what is kept there is the hash of the record before it.
+        """
+        if (
+            event is None
+            or event.operation != "INSERT"
+            or event.table != self._spelled
+            or event.format != 1
+            or event.problem is not None
+            or event.cluster != self._cluster
+            or event.after < self._floor
+            or record.position // MARK_EVERY != self._mark
+        ):
+            return False
         change = event.changes[0]
-        if change.key in self._keys or event.id in self._ids:
+        key, data, takes = change.key, change.data, self._takes
+        if (
+            key in self._keys
+            or event.id in self._ids
+            or change.schema < self._schema
+            or len(data) != len(takes) + 1
+            or change.condition is not None
+        ):
             return False
-        schema = self.table.schema
-        if change.schema < schema.position or len(change.data) != len(schema.columns) + 1:
-            return False
-        get = change.data.get
-        row: list[Any] = [change.key]
+        row: list[Any] = [key]
         try:
-            for column in schema.columns:
-                value = get(column.name)
-                if value is None:
-                    if column.required or column.name not in change.data:
-                        return False
-                    row.append(None)
-                else:
-                    row.append(column.kind.stored(value, column.scale))
-        except Unconvertible:
+            for name, stored, scale, required in takes:
+                value = data[name]
+                if value is not None:
+                    value = stored(value, scale)
+                elif required:
+                    return False
+                row.append(value)
+        except (KeyError, Unconvertible):
             return False
         row.append(record.position)
-        self._rows.append(tuple(row))
+        self._rows.append(row)
         self.records.append(record)
         self.events.append(event)
-        self._keys.add(change.key)
+        self._keys.add(key)
         self._ids.add(event.id)
         return True
 
@@ -118,33 +142,27 @@ class InsertGroup:
         state.hash = running
         state.position = last.position
         state.record_hash = record_hash(last.value)
-        state.time_ms = max(state.time_ms, last.time_ms)
+        state.time_ms = max(state.time_ms, *(record.time_ms for record in self.records))
         self.table.written = last.position
 
 
-def groupable(event: Event | None, state: State) -> bool:
-    """Whether a record may be in a group, as far as its event alone tells."""
-    return (
-        event is not None
-        and event.operation == "INSERT"
-        and event.format == 1
-        and event.problem is None
-        and event.cluster == state.cluster
-        and event.after >= state.floor
-        and event.changes[0].condition is None
-    )
-
-
-def group_table(event: Event, tables: dict[str, PhysicalTable]) -> PhysicalTable | None:
-    """The table of a groupable event, None where it must be judged by itself."""
+def begin_group(
+    record: Record, event: Event | None, state: State, tables: dict[str, PhysicalTable]
+) -> InsertGroup | None:
+    """A group that this record begins, None where it must be judged by itself."""
+    if event is None:
+        return None
     table = tables.get(fold(event.table))
     if table is None or not table.schema.declared or table.schema.code:
         return None
-    return None if table.schema.refers_to_itself else table
+    if table.schema.refers_to_itself:
+        return None
+    group = InsertGroup(table, event.table, state)
+    return group if group.take(record, event) else None
 
 
 def _execute(
-    connection: Connection, statements: dict[int, str], rows: Sequence[tuple[Any, ...]]
+    connection: Connection, statements: dict[int, str], rows: Sequence[Sequence[Any]]
 ) -> None:
     start = 0
     for size in GROUP_SIZES:

@@ -90,6 +90,7 @@ class Selection:
             f"SELECT (SELECT position FROM _cl_state), t._version, t.id{picked} FROM {name} t"
             " WHERE t.id = ?"
         )
+        self.row = f"SELECT t._version{picked} FROM {name} t WHERE t.id = ?"
         self.by_range = f"SELECT t.id{picked} FROM {name} t WHERE t.id > ? ORDER BY t.id LIMIT ?"
 
 
@@ -120,6 +121,12 @@ class Reader:
             if row is None:
                 return Found(position, None, ())
         return Found(row[0], row[1], row[2:])
+
+    def row(self, selection: Selection, key: str) -> tuple[Any, ...] | None:
+        """One row by key as `(version, values…)`, without the position that it was read at."""
+        found: tuple[Any, ...] | None
+        found = self._connection.execute(selection.row, (key,)).fetchone()
+        return found
 
     def hold(self) -> None:
         """Let all reads until `release` see one snapshot, that of the next read.

@@ -6,18 +6,19 @@ before they come here, and quoted all the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
 import apsw
 import msgspec
 
-from clusterlite.core.fields import Stored
+from clusterlite.core.fields import Json, Stored
 from clusterlite.core.names import fold
 from clusterlite.core.schema import Column, Table
 from clusterlite.replica.database import Connection
 
-GROUP_SIZES: Final = (64, 16, 4, 1)
+GROUP_SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
 """Rows a statement writes: few sizes, so that every text stays prepared."""
 
 
@@ -44,6 +45,11 @@ class PhysicalTable:
         self.select_row = f"SELECT {listed}_version FROM {self.name} WHERE id = ?"
         assigned = "".join(f"{column} = ?, " for column in self.columns)
         self.update = f"UPDATE {self.name} SET {assigned}_version = ? WHERE id = ?"
+
+    @cached_property
+    def takes(self) -> tuple[tuple[str, Callable[[Json, int], Stored], int, bool], ...]:
+        """Of each column: its name, how a JSON value is stored, its scale, if it is required."""
+        return tuple((c.name, c.kind.stored, c.scale, c.required) for c in self.schema.columns)
 
     @cached_property
     def inserts(self) -> dict[int, str]:

@@ -12,6 +12,7 @@ from clusterlite.core.schema import (
     Column,
     Incompatible,
     Table,
+    check_spelling,
     evolve,
     undeclared,
 )
@@ -94,6 +95,12 @@ def test_names_are_compared_without_ascii_case() -> None:
     assert not evolve(declared(NAME), Table("USERS", (replace(NAME, name="NAME"),)), 9).changed
 
 
+def test_a_class_spells_its_fields_as_the_log_does() -> None:
+    check_spelling(declared(NAME), Table("USERS", (NAME, AGE)))
+    with pytest.raises(Incompatible, match="declares it as name"):
+        check_spelling(declared(NAME), Table("users", (AGE, replace(NAME, name="NAME"))))
+
+
 def test_an_undeclared_table_is_adopted() -> None:
     assert evolve(undeclared("users", ["name"], 2), Table("users", (NAME,)), 9).adopted
 
@@ -119,6 +126,14 @@ def test_a_declaration_reads_as_it_was_spelled() -> None:
         code=CodeVersion("m.Ops", 1),
     )
     assert Table.from_json(table.to_json()) == table
+
+
+def test_what_a_declaration_says_beyond_its_types_is_not_kept() -> None:
+    """Else a replica that was closed and opened again would know another table."""
+    column = {"name": "a", "type": "text", "scale": 5, "colour": "red"}
+    read = Table.from_json({"table": "t", "columns": [column]})
+    assert read.columns == (Column("a", "text"),)
+    assert Table.from_json(read.to_json()) == read
 
 
 @pytest.mark.parametrize(

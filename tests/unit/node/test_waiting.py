@@ -15,6 +15,7 @@ from clusterlite.core import codec
 from clusterlite.core.outcome import APPLIED, NEVER, Applied
 from clusterlite.errors import AppendUnknown, ClusterLiteError, NotServing
 from clusterlite.log.memory import MemoryLog, MemoryStore
+from clusterlite.node import engine
 from clusterlite.node.answers import Answer, Appended, Submission
 from clusterlite.node.engine import APPEND_MAX
 from tests.nodes import HeldLog, User, fate, insert, names, outcome, put, stamp, user
@@ -229,7 +230,11 @@ def test_closing_under_load_leaves_nobody_waiting(node: Node) -> None:
 # What a refusal says is true (I2).
 
 
-def test_what_was_said_not_to_have_happened_is_never_appended(tmp_path: Path) -> None:
+def test_what_was_said_not_to_have_happened_is_never_appended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_EXPIRE_EVERY_S", 0.0)  # after every batch
+
     class SlowLog(MemoryLog):
         """Each append of events takes as long as the test lets it."""
 
