@@ -102,9 +102,19 @@ class LogError(ClusterLiteError):
 
 
 class LogUnavailable(LogError):
-    """The record never entered the log's client: it is definitely not written."""
+    """The record never entered the log's client: it is definitely not written.
 
-    code = "log_unavailable"
+    Args:
+        detail: what was found where.
+        cure: what an operator does about it, where that is known.
+    """
+
+    code = "log_unreachable"
+
+    def __init__(self, detail: str, cure: str = "") -> None:
+        super().__init__(f"{detail}. {cure}" if cure else detail)
+        self.detail = detail
+        self.cure = cure
 
 
 class AppendUnknown(LogError):
@@ -153,6 +163,7 @@ class Rejected(ClusterLiteError):
         field: the field that a constraint names, if one does.
         index: of the failed change in a transaction, else 0.
         version: of the row as it was found at judgement, None where it was absent.
+        text: what was rejected and why, in words.
     """
 
     code = "rejected"
@@ -166,9 +177,10 @@ class Rejected(ClusterLiteError):
         field: str | None = None,
         index: int = 0,
         version: int | None = None,
+        text: str = "",
     ) -> None:
-        place = f" (field {field})" if field else ""
-        super().__init__(f"event {event_id} at {position} was rejected: {rejection}{place}")
+        place = f", field {field}" if field else ""
+        super().__init__(f"{text or rejection}{place} (event {event_id} at {position})")
         self.rejection = rejection
         self.event_id = event_id
         self.position = position

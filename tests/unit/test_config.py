@@ -113,6 +113,70 @@ def test_it_knows_whether_others_can_reach_it(host: str, wide: bool) -> None:
     assert load_settings({"host": host}).listens_wide is wide
 
 
+@pytest.mark.parametrize(
+    ("host", "taken"),
+    [("[::1]", "::1"), ("0.0.0.0", "0.0.0.0"), ("db-1.example.com", "db-1.example.com")],
+)
+def test_a_host_is_an_address_or_a_name(host: str, taken: str) -> None:
+    assert load_settings({"host": host}).host == taken
+
+
+@pytest.mark.parametrize(
+    ("host", "cure"),
+    [
+        ("300.1.1.1", "or ::1"),
+        ("", "or ::1"),
+        ("*", "or ::1"),
+        ("http://0.0.0.0", "or ::1; give the address alone"),
+        ("0.0.0.0:8082", "or ::1; the port is a setting of its own: --port 8082"),
+        (
+            "http://db:80/",
+            "or ::1; give the address alone; the port is a setting of its own: --port 80",
+        ),
+    ],
+)
+def test_a_host_that_is_no_address_is_refused_with_what_would_be(host: str, cure: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_settings({"host": host})
+    assert str(refused.value) == (
+        f"the settings are not possible: host: {host!r} is no address of this machine, as "
+        f"127.0.0.1, 0.0.0.0 (everywhere) {cure}"
+    )
+
+
+def test_a_setting_that_is_not_there_is_answered_with_the_nearest(folder: Path) -> None:
+    write(folder / "clusterlite.toml", "prot = 1\nzebra = 2")
+    with pytest.raises(ConfigError) as refused:
+        load_settings({})
+    assert str(refused.value) == (
+        "the settings are not possible: prot: there is no such setting; did you mean port?; "
+        "zebra: there is no such setting"
+    )
+
+
+def test_an_unknown_variable_is_warned_of_with_the_nearest_and_refuses_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLUSTERLITE_PROT", "1")
+    monkeypatch.setenv("CLUSTERLITE_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("CLUSTERLITE_ZEBRA", "1")
+    monkeypatch.setenv("CLUSTERLITE_DATA", "here")
+    assert load_settings({}).data == Path("here")
+    assert capsys.readouterr().err == (
+        "clusterlite: warning: the environment variable CLUSTERLITE_PROT is no setting; did you "
+        "mean CLUSTERLITE_PORT?\n"
+        "clusterlite: warning: the environment variable CLUSTERLITE_ZEBRA is no setting\n"
+    )
+
+
+def test_the_port_that_kubernetes_sets_is_told_from_one_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CLUSTERLITE_PORT", "tcp://10.0.0.1:8082")
+    with pytest.raises(ConfigError, match="Kubernetes sets for a service named clusterlite"):
+        load_settings({})
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(pydantic.ValidationError, match="frozen"):
         load_settings({}).port = 1  # type: ignore[misc]

@@ -117,10 +117,11 @@ class Ringer:
             names = os.listdir(self._folder)  # noqa: PTH208 - half the time of iterdir
         except OSError:
             return
+        silent = "" if own is None else own.path.name
         for name in names:
-            path = self._folder / name
-            if own is not None and path == own.path:
+            if name == silent:
                 continue
+            path = self._folder / name
             try:
                 self._socket.sendto(_RING, os.fspath(path))
             except BlockingIOError:

@@ -7,8 +7,10 @@ fsync. Invariants:
 2. What fails before COMMIT was rolled back and is `LogUnavailable`; what fails in COMMIT is
    `AppendUnknown`. A full disk and a busy file pass. After any other failure of a COMMIT, a
    write or a checkpoint this process appends no more, since a second fsync may succeed falsely
-   (PostgreSQL's fsync finding of 2018).
-3. The file knows its inode: a copy of it is another log, and does not open by itself.
+   (PostgreSQL's fsync finding of 2018); who opens the file next checks it first.
+3. The file knows its inode: a copy of it is another log, and does not open by itself; and no
+   append goes to a file that is not at its path any more.
+4. Whoever holds the write lock for long stops appends, and the caller's thread for a second once.
 """
 
 from __future__ import annotations
@@ -34,13 +36,25 @@ from clusterlite.errors import (
     LogClosed,
     LogUnavailable,
 )
-from clusterlite.log.base import Batch, Bounds, Identity, Record
+from clusterlite.log.base import Batch, Bounds, Identity, Record, Settled
 from clusterlite.log.doorbell import Ringer, SocketBell, bell_folder
 from clusterlite.log.memory import check_range, too_large
+from clusterlite.log.place import (
+    check_doubt,
+    check_room,
+    check_there,
+    locked,
+    note_doubt,
+    unusable,
+)
 
 RECORD_BYTES_MAX: Final = 1_000_000
 FILE_FORMAT: Final = 1
-BUSY_TIMEOUT_MS: Final = 5_000
+BUSY_TIMEOUT_MS: Final = 1_000
+LOCK_LOOK_MS: Final = 10
+"""How long a lock is waited for that was waited for in vain before: nobody else should wait."""
+
+_LOCK_POLL_S: Final = 0.001
 WAL_BYTES_MAX: Final = 16 * 1024 * 1024
 CHECKPOINT_PAGES: Final = 1_000
 POLL_S: Final = 0.25
@@ -48,13 +62,14 @@ POLL_S: Final = 0.25
 
 _PASSING: Final = (apsw.FullError, apsw.BusyError)
 _DOUBT: Final = (apsw.IOError, apsw.CorruptError, apsw.NotADBError)
+_UNWRITABLE: Final = (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError)
 
 _GROUPS: Final = (64, 16, 4, 1)
 _INSERT: Final = {
     size: "INSERT INTO record VALUES " + ",".join(["(?,?,?)"] * size)  # noqa: S608
     for size in _GROUPS
 }
-_APPLICATION_ID: Final = 0x434C4C47  # "CLLG"
+APPLICATION_ID: Final = 0x434C4C47  # "CLLG"
 
 _SCHEMA: Final = f"""
 CREATE TABLE meta (
@@ -70,7 +85,7 @@ CREATE TABLE record (
     time_ms INTEGER NOT NULL,
     value BLOB NOT NULL
 ) STRICT;
-PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FILE_FORMAT};
 """
 
@@ -97,6 +112,9 @@ class FileLog:
         self._bell: SocketBell | None = None
         self._ringer: Ringer | None = None
         self._poisoned: Halt | None = None
+        self._inode = -1
+        self._place = path
+        self._locked_since: float | None = None
         self._closed = False
 
     def open(self) -> None:
@@ -108,44 +126,57 @@ class FileLog:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f"the log's folder cannot be made: {error}") from error
-        writer = _connect(self.path)
+            raise ConfigError(
+                f"the log's folder {self.path.parent} cannot be made: {error.strerror}; "
+                "name another with --log"
+            ) from error
+        writer = self._connect()
         try:
-            _prepare(writer, self.path)
+            self._inode = _prepare(writer, self.path)
+            self._place = self.path.absolute()  # whatever becomes of the working folder
             _sync_folder(self.path.parent)
-            self._asker = _connect(self.path)
+            self._asker = self._connect()
             self._ringer = Ringer(bell_folder(self.path))
         except BaseException:
             writer.close()
             raise
         self._writer = writer
 
-    def append(self, values: Sequence[bytes]) -> list[Future[int]]:
-        """See `base.Log`. Commits in the calling thread; the futures are done on return.
+    def _connect(self) -> apsw.Connection:
+        connection = _connect(self.path)
+        connection.set_busy_handler(self._waits_for_lock)
+        return connection
+
+    def _waits_for_lock(self, tries: int) -> bool:
+        """Whether to try a lock again. More often than SQLite does: nodes take turns fairly."""
+        time.sleep(_LOCK_POLL_S)
+        return tries < (BUSY_TIMEOUT_MS if self._locked_since is None else LOCK_LOOK_MS)
+
+    def append(self, values: Sequence[bytes]) -> list[Settled]:
+        """See `base.Log`. Commits in the calling thread.
 
         Rings other readers only: a `read` that follows on this handle sees the records.
         """
-        futures: list[Future[int]] = [Future() for _ in values]
-        accepted: list[tuple[bytes, Future[int]]] = []
-        for value, future in zip(values, futures, strict=True):
-            if len(value) > self.record_bytes_max:
-                future.set_exception(too_large(value, self.record_bytes_max))
-            else:
-                accepted.append((value, future))
+        most = self.record_bytes_max
+        accepted = [value for value in values if len(value) <= most]
         if not accepted:
-            return futures
-        with self._lock:
-            try:
-                position = self._commit([value for value, _ in accepted])
-            except ClusterLiteError as error:
-                for _, future in accepted:
-                    future.set_exception(error)
-                return futures
-        for offset, (_, future) in enumerate(accepted):
-            future.set_result(position + offset)
-        if self._ringer is not None:
-            self._ringer.ring(self._bell)
-        return futures
+            return [Settled(too_large(value, most)) for value in values]
+        try:
+            with self._lock:
+                position = self._commit(accepted)
+        except ClusterLiteError as error:
+            settled = [Settled(error)] * len(accepted)
+        else:
+            settled = list(map(Settled, range(position, position + len(accepted))))
+            if self._ringer is not None:
+                self._ringer.ring(self._bell)
+        if len(accepted) == len(values):
+            return settled
+        left = iter(settled)
+        return [
+            next(left) if len(value) <= most else Settled(too_large(value, most))
+            for value in values
+        ]
 
     def _commit(self, values: list[bytes]) -> int:
         """Write one group; the position of its first value."""
@@ -153,7 +184,13 @@ class FileLog:
         if self._closed or writer is None:
             raise LogClosed("the log is not open")
         if self._poisoned is not None:
-            raise LogUnavailable(str(self._poisoned))
+            raise LogUnavailable(self._poisoned.detail, self._poisoned.cure)
+        try:
+            self._check_there()
+        except Halt as gone:
+            raise LogUnavailable(gone.detail, gone.cure) from None
+        check_room(self._place, sum(map(len, values)))
+        began = time.monotonic()
         now_ms = time.time_ns() // 1_000_000
         committing = False
         try:
@@ -166,12 +203,24 @@ class FileLog:
             )
             committing = True
             writer.execute("COMMIT")
+        except apsw.BusyError as error:
+            if not committing:
+                self._locked_since = self._locked_since or began
+            self._failed(writer, error, committing=committing)
         except apsw.Error as error:
             self._failed(writer, error, committing=committing)
+        self._locked_since = None
         return int(position)
 
+    def _check_there(self) -> None:
+        try:
+            check_there(self._place, self._inode)
+        except Halt as gone:
+            self._poisoned = gone  # the next `read` raises it
+            raise
+
     def _failed(self, writer: apsw.Connection, error: apsw.Error, *, committing: bool) -> NoReturn:
-        if isinstance(error, _DOUBT) or (committing and not isinstance(error, _PASSING)):
+        if _is_doubt(error) or (committing and not isinstance(error, _PASSING)):
             self._poisoned = self._doubt(error)
         try:
             # SQLite has ended the transaction already after most errors. Held on to, it would
@@ -180,15 +229,21 @@ class FileLog:
                 writer.execute("ROLLBACK")
         except apsw.Error as doubt:
             self._poisoned = self._doubt(doubt)
-        told = AppendUnknown if committing else LogUnavailable
-        raise told(f"{self.path.name}: {error}") from error
+        if committing:
+            raise AppendUnknown(f"the log {self.path}: {error}") from error
+        if self._locked_since is not None and isinstance(error, apsw.BusyError):
+            raise locked(self.path, time.monotonic() - self._locked_since) from error
+        if isinstance(error, _UNWRITABLE):
+            raise LogUnavailable(str(unusable(self.path, error))) from error
+        raise LogUnavailable(f"the log {self.path}: {error}") from error
 
     def _doubt(self, error: apsw.Error) -> Halt:
+        note_doubt(self.path, str(error))
         if not isinstance(error, apsw.IOError) and isinstance(error, _DOUBT):
             return _corrupt(self.path, error)
         return Halt(
             "log_io",
-            f"a commit of {self.path.name} failed: {error}",
+            f"a commit of the log {self.path} failed: {error}",
             "Look at the disk, then start the node again: it checks the file before it serves",
         )
 
@@ -252,8 +307,26 @@ class FileLog:
         return Record._make(rows[0]) if rows else None
 
     def bounds(self) -> Bounds:
-        """See `base.Log`."""
+        """See `base.Log`. Fails while nothing can be appended: what is asked for is a whole log."""
+        self._check_appends()
         return Bounds(*self._question("SELECT first, next FROM meta")[0])
+
+    def _check_appends(self) -> None:
+        if self._asker is not None and not self._closed:
+            self._check_there()
+            check_room(self._place, 0)
+        since = self._locked_since
+        if since is None:
+            return
+        with self._asking:
+            if self._closed or self._asker is None:
+                raise LogClosed("the log is not open")
+            try:
+                self._asker.execute("BEGIN IMMEDIATE")
+            except apsw.BusyError:
+                raise locked(self.path, time.monotonic() - since) from None
+            self._asker.execute("ROLLBACK")
+        self._locked_since = None
 
     def identity(self) -> Identity:
         """See `base.Log`."""
@@ -265,7 +338,7 @@ class FileLog:
             if self._closed or self._writer is None:
                 raise LogClosed("the log is not open")
             if self._poisoned is not None:
-                raise LogUnavailable(str(self._poisoned))
+                raise LogUnavailable(self._poisoned.detail, self._poisoned.cure)
             try:
                 with self._writer:
                     self._writer.execute("DELETE FROM record WHERE position < ?", (position,))
@@ -311,7 +384,7 @@ class FileLog:
         try:
             return connection.execute(sql, bindings).fetchall()
         except (apsw.BusyError, apsw.LockedError, apsw.NoMemError) as error:
-            raise LogUnavailable(f"{self.path.name}: {error}") from error
+            raise LogUnavailable(f"the log {self.path}: {error}") from error
         except apsw.Error as error:
             raise _corrupt(self.path, error) from error
 
@@ -345,10 +418,11 @@ def _connect(path: Path) -> apsw.Connection:
         connection.set_wal_hook(_checkpoint)
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise _corrupt(path, error) from error
-    except apsw.CantOpenError as error:
-        raise ConfigError(f"the log {path} cannot be opened: {error}") from error
+    except _UNWRITABLE as error:
+        raise unusable(path, error) from error
     except apsw.Error as error:
-        raise LogUnavailable(f"{path.name}: {error}") from error
+        check_room(path.parent, 0)
+        raise LogUnavailable(f"the log {path}: {error}") from error
     return connection
 
 
@@ -363,36 +437,61 @@ def _checkpoint(connection: apsw.Connection, name: str, pages: int) -> int:
     return apsw.SQLITE_OK
 
 
-def _prepare(connection: apsw.Connection, path: Path) -> None:
-    """Make the tables in a new file; check those of an old one."""
+def _prepare(connection: apsw.Connection, path: Path) -> int:
+    """Make the tables in a new file; check those of an old one. The file's inode."""
     inode = path.stat().st_ino
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        tables = _row(connection, "SELECT count(*) FROM sqlite_schema")[0]
-        if connection.pragma("user_version") == 0 and not tables:
-            connection.execute(_SCHEMA).fetchall()
-            connection.execute("INSERT INTO meta VALUES (1,?,?,0,0,0)", (str(uuid.uuid4()), inode))
-        connection.execute("COMMIT")
-        if connection.pragma("application_id") != _APPLICATION_ID:
-            raise ConfigError(f"{path} is a SQLite file, and no log of ClusterLite")
+        if connection.readonly("main"):
+            raise unusable(path, apsw.ReadOnlyError("it is read-only"))
+        if _is_new(connection):  # who opens an old one waits for no lock
+            connection.execute("BEGIN IMMEDIATE")
+            if _is_new(connection):
+                connection.execute(_SCHEMA).fetchall()
+                connection.execute(
+                    "INSERT INTO meta VALUES (1,?,?,0,0,0)", (str(uuid.uuid4()), inode)
+                )
+            connection.execute("COMMIT")
+        if connection.pragma("application_id") != APPLICATION_ID:
+            raise ConfigError(
+                f"{path} is a SQLite file, and no log of ClusterLite; name another with --log"
+            )
         version = connection.pragma("user_version")
         stored = _row(connection, "SELECT inode FROM meta")[0]
-    except (apsw.BusyError, apsw.FullError) as error:
-        raise LogUnavailable(f"{path.name}: {error}") from error
+        damage = check_doubt(connection, path)
     except apsw.Error as error:
+        check_room(path.parent, 0)
+        if isinstance(error, _PASSING):
+            raise LogUnavailable(f"the log {path}: {error}") from error
+        if isinstance(error, _UNWRITABLE):
+            raise unusable(path, error) from error
         raise _corrupt(path, error) from error
+    if damage is not None:
+        raise _corrupt(path, damage)
     if version != FILE_FORMAT:
         raise Halt(
             "too_new",
-            f"the log {path.name} has file format {version}, this build knows {FILE_FORMAT}",
+            f"the log {path} has file format {version}, this build knows {FILE_FORMAT}",
             "Start the build that wrote it",
         )
     if stored != inode:
         raise Halt(
             "log_moved",
-            f"the log {path.name} is a copy, or was moved between file systems",
-            f"If the other copy is gone for good: clusterlite adopt --moved {path}",
+            f"the log {path} is a copy, or was moved between file systems",
+            "Where the first one lives on, give this node an empty data folder and the first one's "
+            f"--log. If the first one is gone for good: clusterlite adopt --moved {path}",
         )
+    return inode
+
+
+def _is_new(connection: apsw.Connection) -> bool:
+    tables = _row(connection, "SELECT count(*) FROM sqlite_schema")[0]
+    return not tables and connection.pragma("user_version") == 0
+
+
+def _is_doubt(error: apsw.Error) -> bool:
+    """The index of the WAL did not grow on a full disk: that passes, as a full disk does."""
+    passes = getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+    return isinstance(error, _DOUBT) and not passes
 
 
 def _row(connection: apsw.Connection, sql: str) -> tuple[Any, ...]:
@@ -423,7 +522,7 @@ def _sync_folder(folder: Path) -> None:
     except OSError as error:
         raise Halt(
             "log_io",
-            f"the folder {folder.name} of the log cannot be synced: {error.strerror}",
+            f"the folder {folder} of the log cannot be synced: {error.strerror}",
             "Look at the disk, then start the node again",
         ) from error
 
@@ -431,6 +530,6 @@ def _sync_folder(folder: Path) -> None:
 def _corrupt(path: Path, error: apsw.Error | str) -> Halt:
     return Halt(
         "log_corrupt",
-        f"the log {path.name} cannot be read: {error}",
+        f"the log {path} cannot be read: {error}",
         "Restore it from a copy; delete nothing, the replica may hold what it lost",
     )

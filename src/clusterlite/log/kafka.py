@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from confluent_kafka import KafkaException
 
-from clusterlite.errors import ConfigError, LogClosed, LogUnavailable
+from clusterlite.errors import ConfigError, Halt, LogClosed, LogUnavailable
 from clusterlite.log.base import Batch, Bounds, Identity, Record
 from clusterlite.log.kafka_producer import KafkaProducer
 from clusterlite.log.kafka_reader import KafkaFollower, KafkaQuestions
@@ -36,7 +36,7 @@ class _Open:
         self.producer = KafkaProducer(
             settings.producer(topic.message_bytes_max), topic.name, topic.record_bytes_max
         )
-        self.questions = KafkaQuestions(settings.questions(), topic.name)
+        self.questions = KafkaQuestions(settings.questions(), topic.name, self.producer.refuse)
         self.follower = KafkaFollower(settings.follower(), topic.name, self.questions.bounds)
 
     def close(self) -> None:
@@ -102,16 +102,24 @@ class KafkaLog:
         return self._refused() if self._parts is None else self._parts.producer.tail()
 
     def read(self, position: int, max_records: int, timeout_s: float) -> Batch:
-        """As the port's."""
-        return self._open_parts().follower.read(position, max_records, timeout_s)
+        """As the port's; `wrong_log` where the topic is another one of the same name."""
+        parts = self._open_parts()
+        try:
+            return parts.follower.read(position, max_records, timeout_s)
+        except Halt:
+            parts.topic.check_same()
+            raise
 
     def peek(self, position: int) -> Record | None:
         """As the port's."""
         return self._open_parts().questions.peek(position)
 
     def bounds(self) -> Bounds:
-        """As the port's."""
-        return self._open_parts().questions.bounds()
+        """As the port's; a topic that takes no writes counts as out of reach."""
+        parts = self._open_parts()
+        found = parts.questions.bounds()
+        parts.producer.check_taken()
+        return found
 
     def identity(self) -> Identity:
         """As the port's: topic id and cluster id."""

@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 import msgspec
 from confluent_kafka import KafkaError
 
+from clusterlite.log.kafka_errors import plainly
+
 PAUSE_S_MIN = 0.1
 PAUSE_S_MAX = 5.0
 
@@ -70,7 +72,7 @@ class Gate:
     def append_failed(self, error: KafkaError) -> None:
         """Shut it unless the fault lies with the one record."""
         if error.code() not in _NOT_THE_LOGS_FAULT:
-            self.shut_for(f"the last append failed: {error.str()}")
+            self.shut_for(f"the last append failed: {plainly(error)}")
 
     def open(self) -> None:
         """A barrier was acknowledged."""

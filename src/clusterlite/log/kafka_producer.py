@@ -22,6 +22,7 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from clusterlite.errors import AppendUnknown, LogClosed, LogError, LogUnavailable, RecordTooLarge
+from clusterlite.log.kafka_errors import plainly, unavailable
 from clusterlite.log.kafka_gate import PAUSE_S_MIN, Gate, barrier_bytes, lost_leader
 from clusterlite.log.kafka_settings import Config
 
@@ -72,7 +73,7 @@ class KafkaProducer:
         try:
             found = self._producer.list_topics(self._topic, timeout=CONNECT_TIMEOUT_S)
         except KafkaException as error:
-            raise LogUnavailable(f"Kafka does not answer: {error.args[0].str()}") from error
+            raise unavailable(self._topic, "its metadata", error.args[0]) from error
         partition = found.topics[self._topic].partitions.get(0)
         if partition is not None and partition.leader >= 0:
             self._gate.open()
@@ -82,6 +83,16 @@ class KafkaProducer:
     def shut(self) -> str | None:
         """Why appends are refused now; None while they are taken."""
         return self._gate.shut
+
+    def refuse(self, reason: str) -> None:
+        """Take no appends until a barrier was acknowledged."""
+        self._gate.shut_for(reason)
+
+    def check_taken(self) -> None:
+        """Raise what an append would be refused with now, if it would be."""
+        refusal = self._refusal()
+        if refusal is not None:
+            raise refusal
 
     def append(self, values: Sequence[bytes]) -> list[Future[int]]:
         """As the port's `append`."""
@@ -127,9 +138,8 @@ class KafkaProducer:
     def _refusal(self) -> LogClosed | LogUnavailable | None:
         if self._closed:
             return LogClosed("the log is closed")
-        if self._gate.shut is not None:
-            return LogUnavailable(f"Kafka topic {self._topic} takes no writes: {self._gate.shut}")
-        return None
+        shut = self.shut
+        return None if shut is None else unavailable(self._topic, "no writes are taken", shut)
 
     def _too_large(self, size: int) -> RecordTooLarge:
         return RecordTooLarge(
@@ -159,7 +169,7 @@ class KafkaProducer:
         error = message.get("_error")
         if not isinstance(error, KafkaError):
             return None
-        return LogUnavailable(f"Kafka topic {self._topic}: not handed over: {error.str()}")
+        return unavailable(self._topic, "not handed over", error)
 
     def _reported(self, future: Future[int], error: KafkaError | None, message: Message) -> None:
         if future.done():
@@ -167,7 +177,7 @@ class KafkaProducer:
         if error is not None:
             self._gate.append_failed(error)
             future.set_exception(
-                AppendUnknown(f"Kafka topic {self._topic}: no acknowledgement: {error.str()}")
+                AppendUnknown(f"Kafka topic {self._topic}: the append: {plainly(error)}")
             )
             return
         offset = message.offset()
@@ -250,7 +260,7 @@ class KafkaProducer:
             self._fatal = True
             self._gate.shut_for(f"the producer failed: {error.str()}")
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._gate.shut_for(f"no broker is reachable: {error.str()}")
+            self._gate.shut_for(plainly(error))
 
     def _on_statistics(self, statistics: str) -> None:
         lost = lost_leader(statistics, self._topic)

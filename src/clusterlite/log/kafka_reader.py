@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from clusterlite.errors import Halt, LogClosed, LogUnavailable
 from clusterlite.log.base import Batch, Bounds, Record
+from clusterlite.log.kafka_errors import NO_TOPIC, NO_TOPIC_SAID, unavailable
 from clusterlite.log.kafka_settings import Config
 
 ANSWER_TIMEOUT_S = 3.0
@@ -124,7 +125,7 @@ class KafkaFollower:
             self._cut_off = False
         if records and records[0].position < position:
             self._at = None
-            raise LogUnavailable(f"Kafka topic {self._topic}: a late answer of an older question")
+            raise unavailable(self._topic, "reading", "a late answer of an older question")
         self._at = end
         if self._pending is not None and not records:
             error, self._pending = self._pending, None
@@ -137,7 +138,7 @@ class KafkaFollower:
         self._at = None
         if error.code() in _OUT_OF_RANGE:
             return out_of_range(self._topic, position, self._ask_bounds(ANSWER_TIMEOUT_S), error)
-        return LogUnavailable(f"Kafka topic {self._topic}: {error.str()}")
+        return unavailable(self._topic, "reading", error)
 
     def _check_reachable(self) -> None:
         """After lost connections silence may mean either: an answer to a question tells."""
@@ -162,15 +163,15 @@ def out_of_range(
         return Halt(
             "log_gap",
             f"Kafka topic {topic} begins at {bounds.first}, this replica needs {position}",
-            "Restore a snapshot at or after that position",
+            "Give the node a data folder that has them: a copy of another node's, for example",
         )
     if position > bounds.end or error.code() == KafkaError._LOG_TRUNCATION:
         return Halt(
             "log_rewound",
             f"Kafka topic {topic} ends at {bounds.end}, this replica stands at {position}",
-            "Find out which of the two was set back; restore the topic or rebuild the replica",
+            "Restore the newer log. Replicas may hold what it lost: delete no data folder",
         )
-    return LogUnavailable(f"Kafka topic {topic}: {error.str()}")
+    return unavailable(topic, "reading", error)
 
 
 class KafkaQuestions:
@@ -179,11 +180,15 @@ class KafkaQuestions:
     Args:
         config: the consumer's settings.
         topic: its name.
+        no_topic: told when the brokers say that there is none.
     """
 
-    def __init__(self, config: Config, topic: str) -> None:
+    def __init__(
+        self, config: Config, topic: str, no_topic: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._partition = TopicPartition(topic, 0)
         self._topic = topic
+        self._no_topic = no_topic
         self._lock = threading.Lock()
         self._closed = False
         self._consumer = Consumer(config | {"error_cb": lambda _: None})
@@ -198,11 +203,11 @@ class KafkaQuestions:
                     self._partition, timeout=timeout_s, cached=False
                 )
             except KafkaException as error:
-                raise LogUnavailable(
-                    f"Kafka topic {self._topic}: its bounds: {error.args[0].str()}"
-                ) from error
+                if error.args[0].code() in NO_TOPIC:
+                    self._no_topic(NO_TOPIC_SAID)
+                raise unavailable(self._topic, "its bounds", error.args[0]) from error
             if found is None:
-                raise LogUnavailable(f"Kafka topic {self._topic}: its bounds: no answer in time")
+                raise unavailable(self._topic, "its bounds", "no answer in time")
             return Bounds(found[0], found[1])
 
     def peek(self, position: int) -> Record | None:
@@ -237,8 +242,8 @@ class KafkaQuestions:
             if error.code() == KafkaError._PARTITION_EOF or error.code() in _OUT_OF_RANGE:
                 return None
             if error.code() not in _OF_GROUPS:
-                raise LogUnavailable(f"Kafka topic {self._topic}: {error.str()}")
-        raise LogUnavailable(f"Kafka topic {self._topic}: no answer about position {position}")
+                raise unavailable(self._topic, f"position {position}", error)
+        raise unavailable(self._topic, f"position {position}", "no answer in time")
 
     def _check_open(self) -> None:
         if self._closed:

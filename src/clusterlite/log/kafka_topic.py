@@ -24,8 +24,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, und
     TopicMetadata,
 )
 
-from clusterlite.errors import ConfigError, LogUnavailable
+from clusterlite.errors import ConfigError, Halt, LogUnavailable
 from clusterlite.log.base import Identity
+from clusterlite.log.kafka_errors import plainly, unavailable
 from clusterlite.log.kafka_settings import RECORD_OVERHEAD_BYTES, KafkaSettings
 
 ANSWER_TIMEOUT_S = 3.0
@@ -60,6 +61,7 @@ class KafkaTopic:
         # No bound method: a cycle would keep the client's connections until it is collected.
         self._client_errors: deque[KafkaError] = deque(maxlen=1)
         self._admin = AdminClient(settings.admin() | {"error_cb": self._client_errors.append})
+        self._first: Identity | None = None
         self.brokers = 0
         self.replicas = 0
         self.in_sync_min = 1
@@ -93,10 +95,28 @@ class KafkaTopic:
         topics = self._admin.describe_topics(
             TopicCollection([self.name]), request_timeout=ANSWER_TIMEOUT_S
         )
-        description: TopicDescription = self._answer(topics[self.name], "the topic's id")
+        description: TopicDescription = self._answer(topics[self.name], "its id")
         home = self._answer(cluster, "the cluster's id").cluster_id or ""
         topic_id = str(description.topic_id)
-        return Identity("kafka", "" if topic_id == NO_TOPIC_ID else topic_id, home)
+        found = Identity("kafka", "" if topic_id == NO_TOPIC_ID else topic_id, home)
+        self._first = self._first or found
+        return found
+
+    def check_same(self) -> None:
+        """Ask whether it still is the topic whose identity was told first.
+
+        Raises:
+            Halt: `wrong_log`, it is another one of the same name.
+            LogUnavailable: as `identity`.
+        """
+        first, now = self._first, self.identity()
+        if first is not None and first != now:
+            raise Halt(
+                "wrong_log",
+                f"Kafka topic {self.name} was deleted and made again: it was {first.log_id} and "
+                f"is {now.log_id}",
+                "Point the node at its own log, or give it an empty data folder to join this one",
+            )
 
     def delete_before(self, position: int) -> None:
         """Have the brokers delete the records before `position`.
@@ -128,7 +148,7 @@ class KafkaTopic:
         try:
             listed = self._admin.list_topics(self.name, timeout=timeout_s)
         except KafkaException as error:
-            raise self._unavailable("the topic's metadata", error) from error
+            raise self._unavailable("its metadata", error) from error
         self.brokers = len(listed.brokers)
         topic = listed.topics[self.name]
         if topic.error is None:
@@ -137,7 +157,7 @@ class KafkaTopic:
             return None
         if topic.error.code() == KafkaError.LEADER_NOT_AVAILABLE:
             return topic
-        raise self._unavailable("the topic's metadata", KafkaException(topic.error))
+        raise self._unavailable("its metadata", KafkaException(topic.error))
 
     def _create(self) -> None:
         replicas = min(REPLICATION_MAX, max(1, self.brokers))
@@ -151,7 +171,7 @@ class KafkaTopic:
         except (KafkaException, FutureTimeout) as error:
             # Another node of the cluster, started at the same moment, was quicker.
             if _code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise self._unavailable("creating the topic", error) from error
+                raise self._unavailable("making it", error) from error
 
     def _wait_for_leader(self) -> TopicMetadata:
         deadline = time.monotonic() + CREATE_TIMEOUT_S
@@ -160,7 +180,7 @@ class KafkaTopic:
             if found and found.partitions and all(p.leader >= 0 for p in found.partitions.values()):
                 return found
             time.sleep(0.02)
-        raise LogUnavailable(f"Kafka topic {self.name} was created and got no leader in time")
+        raise unavailable(self.name, "making it", "it got no leader in time")
 
     def _configuration(self) -> Mapping[str, str]:
         resource = ConfigResource(ConfigResource.Type.TOPIC, self.name)
@@ -173,7 +193,7 @@ class KafkaTopic:
                     f"the settings of Kafka topic {self.name} may not be read: "
                     "allow DescribeConfigs on it to this user"
                 ) from error
-            raise self._unavailable("the topic's settings", error) from error
+            raise self._unavailable("its settings", error) from error
         return {name: entry.value or "" for name, entry in entries.items()}
 
     def _check(self, found: Mapping[str, str]) -> None:
@@ -209,18 +229,18 @@ class KafkaTopic:
 
     def _answer(self, future: Future[_T], what: str) -> _T:
         try:
-            return future.result(timeout=ANSWER_TIMEOUT_S + 1)
+            answer = future.result(timeout=ANSWER_TIMEOUT_S + 1)
         except (KafkaException, FutureTimeout) as error:
             raise self._unavailable(what, error) from error
+        self._client_errors.clear()  # of an outage that is over
+        return answer
 
     def _unavailable(self, what: str, error: Exception) -> LogUnavailable:
         # A failed login or handshake shows only here; to the question it is a lost connection.
         self._admin.poll(0)
-        reason = str(error.args[0].str()) if _code(error) is not None else "no answer in time"
-        return LogUnavailable(
-            f"Kafka at {self._settings.brokers}, topic {self.name}: {what}: {reason}"
-            + "".join(f" ({told.str()})" for told in self._client_errors)
-        )
+        cause = "no answer in time" if _code(error) is None else plainly(error.args[0])
+        told = "".join(f" ({told.str()})" for told in self._client_errors)
+        return unavailable(self.name, what, f"{cause}, at {self._settings.brokers}{told}")
 
 
 _NEEDED: Mapping[str, str] = {
@@ -243,8 +263,9 @@ def wrong_settings(found: Mapping[str, str], replicas: int) -> Iterator[tuple[st
     for name, needed in _NEEDED.items():
         if found.get(name, needed) != needed:
             yield name, needed
-    in_sync_min = int(found.get("min.insync.replicas") or 1)
-    if replicas >= REPLICATION_MAX and in_sync_min < 2:
+    told = found.get("min.insync.replicas")  # Redpanda tells none: it needs a majority, always
+    in_sync_min = int(told or 1)
+    if told and replicas >= REPLICATION_MAX and in_sync_min < 2:
         yield "min.insync.replicas", "2"
     if in_sync_min > replicas:
         yield "min.insync.replicas", str(min(2, replicas))

@@ -191,7 +191,8 @@ def check_range(position: int, bounds: Bounds) -> None:
         raise Halt(
             "log_gap",
             f"position {position} was trimmed, the log begins at {bounds.first}",
-            "Start this node from a snapshot of another one",
+            "Give the node a data folder that has what was trimmed: a copy of another node's, for "
+            "example",
         )
     if position > bounds.end:
         raise Halt(

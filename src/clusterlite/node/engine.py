@@ -38,7 +38,7 @@ from clusterlite.errors import (
     Overloaded,
     RecordTooLarge,
 )
-from clusterlite.log.base import Bounds, Log
+from clusterlite.log.base import Bounds, Log, Settled
 from clusterlite.node.answers import Answer, Appended, Reached, Reply, Submission
 from clusterlite.node.follower import Follower, FollowerThread, Seen, Strained
 from clusterlite.node.loop import Loop
@@ -112,6 +112,7 @@ class Engine:
         self._inline = False
         self._confirming = False
         self._confirmed = False
+        self._confirm_at = 0.0
         self._closing = False
         self._broken = False
         self._bell: int | None = None
@@ -263,15 +264,19 @@ class Engine:
     def _append(self) -> None:
         if not self._pending or self._dropped():
             return
-        batch, self._pending = self._pending[:APPEND_MAX], self._pending[APPEND_MAX:]
-        # Whoever was told that it did not happen must be right (I2).
-        batch = [(submission, waiting) for submission, waiting in batch if not waiting.given_up]
+        pending, self._pending = self._pending[:APPEND_MAX], self._pending[APPEND_MAX:]
+        batch: list[tuple[Submission, Waiting]] = []
+        values: list[bytes] = []
+        for taken in pending:
+            submission, waiting = taken
+            # Whoever was told that it did not happen must be right (I2).
+            if not waiting.given_up:
+                waiting.handed_over = True
+                batch.append(taken)
+                values.append(submission.value)
         if not batch:
             return
-        for _, waiting in batch:
-            waiting.handed_over = True
-        futures = self._log.append([submission.value for submission, _ in batch])
-        for (submission, waiting), future in zip(batch, futures, strict=True):
+        for (submission, waiting), future in zip(batch, self._log.append(values), strict=True):
             if future.done():
                 self._appended(submission, waiting, future)
             else:
@@ -286,7 +291,9 @@ class Engine:
             self._never(submission, waiting, self.trouble.error)
         return True
 
-    def _appended(self, submission: Submission, waiting: Waiting, future: Future[int]) -> None:
+    def _appended(
+        self, submission: Submission, waiting: Waiting, future: Future[int] | Settled
+    ) -> None:
         error = future.exception()
         if error is None:
             waiting.appended = future.result()
@@ -296,7 +303,9 @@ class Engine:
             self._never(submission, waiting, error)
         # AppendUnknown: it may still be applied; the waiter's deadline decides.
 
-    def _later(self, submission: Submission, waiting: Waiting) -> Callable[[Future[int]], object]:
+    def _later(
+        self, submission: Submission, waiting: Waiting
+    ) -> Callable[[Future[int] | Settled], object]:
         return lambda done: self.loop.post(lambda: self._appended(submission, waiting, done))
 
     def _never(self, submission: Submission, waiting: Waiting, error: ClusterLiteError) -> None:
@@ -340,11 +349,13 @@ class Engine:
     def fail(self, error: ClusterLiteError | None) -> None:
         """Note why nothing can be acknowledged now; None once it can be again."""
         before = self.trouble
+        if before is not None and before.state in OVER:
+            return
         if isinstance(error, Halt | ConfigError):
             self.halt(error, "halted" if isinstance(error, Halt) else "refused")
             return
         if error is None:
-            if before is None or before.state in OVER:
+            if before is None:
                 return
             if before.state == "log_unreachable" and not self._confirmed:
                 self._confirm()
@@ -368,8 +379,10 @@ class Engine:
                 self.fail(None)
                 self._confirmed = False
 
-        if not self._confirming:
+        now = time.monotonic()
+        if not self._confirming and now >= self._confirm_at:
             self._confirming = True
+            self._confirm_at = now + _POLL_S
             self.await_tail(time.monotonic() + _CONFIRM_S, ended)
 
     def halt(self, halt: ClusterLiteError, state: str = "halted") -> None:
@@ -377,10 +390,8 @@ class Engine:
         self.trouble = Trouble(state, halt)
         self._inline = False
         self._listen(False)
-        if isinstance(halt, Halt):
+        if isinstance(halt, Halt):  # a refusal is told by whoever started the node
             _log.error("halted", reason=halt.reason, detail=halt.detail, cure=halt.cure)
-        else:
-            _log.error(state, error=str(halt))
         if self._thread is not None:
             self._thread.close()
         self._dropped()

@@ -44,9 +44,19 @@ class Seen(NamedTuple):
 
 
 class Strained(ClusterLiteError):
-    """The machine lacks something (space, memory); nothing was committed; it is tried again."""
+    """The machine lacks something (space, memory); nothing was committed; it is tried again.
+
+    Args:
+        detail: what was found.
+        cure: what an operator does about it.
+    """
 
     code = "strained"
+
+    def __init__(self, detail: str, cure: str) -> None:
+        super().__init__(f"{detail}. {cure}")
+        self.detail = detail
+        self.cure = cure
 
 
 class Follower:
@@ -93,8 +103,13 @@ class Follower:
 
 def _classified(error: apsw.Error) -> ClusterLiteError:
     """The environment's fault: wait and try again, or doubt the file and stop."""
-    if isinstance(error, apsw.FullError | apsw.BusyError | apsw.LockedError | apsw.NoMemError):
-        return Strained(str(error))
+    found = f"the replica cannot be written: {error}"
+    if isinstance(error, apsw.FullError) or _index_is_full(error):
+        return Strained(found, "Make room on the disk of the data folder; it goes on by itself")
+    if isinstance(error, apsw.BusyError | apsw.LockedError):
+        return Strained(found, "End whatever else writes to its file; it goes on by itself")
+    if isinstance(error, apsw.NoMemError):
+        return Strained(found, "Give the machine more memory; it goes on by itself")
     if not isinstance(error, _DOUBTFUL):
         return Halt("internal", f"SQLite refused: {error!r}", "This is a defect: report it")
     corrupt = isinstance(error, apsw.CorruptError | apsw.NotADBError)
@@ -103,6 +118,11 @@ def _classified(error: apsw.Error) -> ClusterLiteError:
         f"SQLite refused to go on: {error}",
         "Look at the disk, then start the node again: it checks the file before it serves",
     )
+
+
+def _index_is_full(error: apsw.Error) -> bool:
+    """The index of the WAL did not grow: SQLite says I/O error where the disk is full."""
+    return getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
 
 
 class FollowerThread(threading.Thread):

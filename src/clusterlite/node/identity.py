@@ -43,8 +43,8 @@ def check_identity(log: Log, known: Identity | None, seen: Seen) -> Identity:
         raise Halt(
             "log_gap",
             f"the replica is at position {seen.position} and the log begins at {first}",
-            "Give the node a newer snapshot, or start it with the data folder of another node's "
-            "copy; what was trimmed cannot be read again",
+            "Give the node a data folder that has what was trimmed: a copy of another node's, for "
+            "example",
         )
     if seen.position >= first:
         _check_record(log, seen)
@@ -53,7 +53,8 @@ def check_identity(log: Log, known: Identity | None, seen: Seen) -> Identity:
             "log_gap",
             f"the record at position {seen.position} was trimmed, and this broker has no topic "
             "ids to recognise the log by",
-            "Give the node a newer snapshot",
+            "Give the node a data folder that has what was trimmed: a copy of another node's, for "
+            "example",
         )
     return identity
 

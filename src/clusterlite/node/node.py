@@ -24,20 +24,23 @@ from clusterlite.core import codec
 from clusterlite.core.entity import Entity, EntityT, check_key
 from clusterlite.core.event import Condition, Stamp
 from clusterlite.core.operations import TableOperations
-from clusterlite.core.outcome import APPLIED, Applied, Outcome
+from clusterlite.core.outcome import APPLIED, REJECTIONS, Applied, Outcome
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.errors import (
     ClusterLiteError,
     ConfigError,
     ConstraintFailed,
     Exists,
+    InputError,
     NotFound,
     NotServing,
     PreconditionFailed,
+    Problem,
     Rejected,
 )
 from clusterlite.log.base import Log
 from clusterlite.log.open import make_log
+from clusterlite.node import forks
 from clusterlite.node.answers import Answer, Appended, Reached, Submission
 from clusterlite.node.ids import timestamp, uuid7
 from clusterlite.node.runtime import Runtime
@@ -109,11 +112,17 @@ class Node:
             wait: return once the node is ready; else at once, and it comes up by itself.
 
         Raises:
-            ConfigError: a folder in use, an entity that contradicts the log.
+            FolderInUse: a running node has the data folder, in this process or another.
+            ConfigError: an entity that contradicts the log, a folder that cannot be written.
             Halt: the log or the replica is not as it must be.
             NotServing: it was not ready in time.
         """
-        self._runtime.open(link=link)
+        forks.note_open(self)
+        try:
+            self._runtime.open(link=link)
+        finally:
+            if not self._runtime.is_open:
+                forks.note_closed(self)
         if wait:
             try:
                 self._runtime.wait_ready(OPEN_WAIT_S)
@@ -128,6 +137,14 @@ class Node:
             reader.close()
         self._opened_readers.clear()
         self._readers = threading.local()
+        forks.note_closed(self)
+
+    def leave_to_parent(self) -> None:
+        """In a forked process: refuse every use from now on; see `node.forks`."""
+        self._inherited_readers = self._readers
+        self._readers = threading.local()
+        self._opened_readers.clear()
+        self._runtime.leave_to_parent()
 
     def wait_closed(self, timeout_s: float | None = None) -> bool:
         """Wait until the node ended by itself; False where it runs on."""
@@ -158,12 +175,8 @@ class Node:
     def get(self, entity: type[EntityT], key: str) -> EntityT | None:
         """One row by key, None where it is absent; as this node has it now."""
         _, selection = self._entity(entity)
-        found = self._reader().get(selection, key)
-        if found.version is None:
-            return None
-        names = [column.name for column in entity.declaration.columns]
-        fields = dict(zip(names, found.row[1:], strict=True))
-        return entity.from_stored(key, fields, found.version)
+        found = self._reader().row(selection, key)
+        return None if found is None else entity.from_stored(key, found[1:], found[0])
 
     def list(self, entity: type[EntityT], *, limit: int = 1_000, after: str = "") -> list[EntityT]:
         """Rows by key, in code point order.
@@ -179,11 +192,7 @@ class Node:
             entity.declaration.name, [*(column.name for column in columns), "_version"]
         )
         page = self._reader().page(selection, after, min(limit, LIST_MAX))
-        names = [column.name for column in columns]
-        return [
-            entity.from_stored(key, dict(zip(names, values, strict=True)), version)
-            for key, *values, version in page.rows
-        ]
+        return [entity.from_stored(key, values, version) for key, *values, version in page.rows]
 
     def sync(self) -> int:
         """Wait until this node has every write that was acknowledged before, at any node.
@@ -222,11 +231,11 @@ class Node:
         row = {"id": key, **entity.row()}
         stamp = self._stamp()
         record = operations.create_event(stamp, row, schema)
-        return self._written(entity, key, self._write(stamp.id, record))
+        return self._written(entity, key, self._write("create", entity, key, stamp.id, record))
 
     def put(self, entity: EntityT) -> EntityT:
         """Create the row, or replace it where it is there. Raises as `create`."""
-        return self._update(entity, None)
+        return self._update("put", entity, None)
 
     def update(self, entity: EntityT, *, if_version: int | None = None) -> EntityT:
         """Replace a row that is there.
@@ -241,7 +250,7 @@ class Node:
             InputError, ConstraintFailed, LogUnavailable, OutcomeUnknown: as `create`.
         """
         condition = Condition(present=True) if if_version is None else Condition(if_version)
-        return self._update(entity, condition)
+        return self._update("update", entity, condition)
 
     def delete(self, entity: Entity, *, if_version: int | None = None) -> None:
         """Remove a row.
@@ -253,9 +262,10 @@ class Node:
         """
         operations, _ = self._operations(type(entity))
         condition = None if if_version is None else Condition(if_version)
-        key = check_key(entity.id)
+        key = _key_of("delete", entity)
         stamp = self._stamp()
-        self._write(stamp.id, operations.delete_event(stamp, key, condition))
+        record = operations.delete_event(stamp, key, condition)
+        self._write("delete", entity, key, stamp.id, record)
 
     def outcome(self, event_id: str) -> Outcome | None:
         """The verdict on an event, as `OutcomeUnknown` named it.
@@ -274,18 +284,18 @@ class Node:
         fence = codec.encode(self._stamp(event_id), "FENCE")
         return self._submit(event_id, fence).outcome
 
-    def _update(self, entity: EntityT, condition: Condition | None) -> EntityT:
+    def _update(self, verb: str, entity: EntityT, condition: Condition | None) -> EntityT:
         operations, schema = self._operations(type(entity))
-        key = check_key(entity.id)
+        key = _key_of(verb, entity)
         row = {"id": key, **entity.row()}
         stamp = self._stamp()
         record = operations.update_event(stamp, row, schema, condition)
-        return self._written(entity, key, self._write(stamp.id, record))
+        return self._written(entity, key, self._write(verb, entity, key, stamp.id, record))
 
-    def _write(self, event_id: str, record: bytes) -> Applied:
+    def _write(self, verb: str, entity: Entity, key: str, event_id: str, record: bytes) -> Applied:
         answer = self._submit(event_id, record)
         if answer.outcome.verdict != APPLIED:
-            raise rejected(answer.outcome)
+            raise rejected(answer.outcome, f"{verb} of {entity.declaration.name}/{key}")
         return answer
 
     def _submit(self, event_id: str, record: bytes) -> Applied:
@@ -302,10 +312,9 @@ class Node:
     def _written(entity: EntityT, key: str, applied: Applied) -> EntityT:
         for row in applied.rows:
             if row.key == key and row.fields is not None:
-                return type(entity).from_stored(key, row.fields, applied.outcome.position)
-        written = entity.model_copy(update={"id": key})
-        written._version = applied.outcome.position
-        return written
+                values = [row.fields.get(column.name) for column in entity.declaration.columns]
+                return type(entity).from_stored(key, values, applied.outcome.position)
+        return entity.model_copy(update={"id": key})._at_version(applied.outcome.position)
 
     def _stamp(self, event_id: str = "") -> Stamp:
         name = event_id or uuid7()
@@ -338,19 +347,34 @@ class Node:
         reader: Reader | None = getattr(self._readers, "reader", None)
         if reader is None:
             if not self._runtime.is_open:
-                raise NotServing("the node is not open")
+                raise self._runtime.not_open()
             reader = Reader(self._runtime.replica)
             self._readers.reader = reader
             self._opened_readers.add(reader)
         return reader
 
 
-def rejected(outcome: Outcome) -> Rejected:
-    """The error of a rejected outcome."""
+def _key_of(verb: str, entity: Entity) -> str:
+    if not entity.id:
+        why = f"this {type(entity).__name__} has none; {verb} needs a row's id, create makes one"
+        raise InputError([Problem("/id", "key", why)])
+    return check_key(entity.id)
+
+
+def rejected(outcome: Outcome, what: str) -> Rejected:
+    """The error of a rejected outcome.
+
+    Args:
+        outcome: of the event.
+        what: the write, as its caller knows it.
+    """
     code = outcome.code or outcome.verdict
     kind = _REJECTIONS.get(code, Rejected)
+    why = REJECTIONS.get(code, code)
     if code == "precondition_failed" and outcome.version is None:
-        kind = NotFound
+        kind, why = NotFound, REJECTIONS["not_found"]
+    elif code == "precondition_failed":
+        why += f"; its version is {outcome.version}"
     return kind(
         code,
         outcome.event_id,
@@ -358,6 +382,7 @@ def rejected(outcome: Outcome) -> Rejected:
         field=outcome.field,
         index=outcome.change,
         version=outcome.version,
+        text=f"{what}: {outcome.detail or why}",
     )
 
 

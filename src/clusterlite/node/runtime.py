@@ -19,12 +19,13 @@ import clusterlite
 from clusterlite.core.names import fold
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.core.schema import Table
-from clusterlite.errors import ClusterLiteError, ConfigError, Halt, LogError, NotServing
+from clusterlite.errors import ConfigError, Halt, LogError, LogUnavailable, NotServing
 from clusterlite.log.base import Bounds, Log
 from clusterlite.node import frames
 from clusterlite.node.answers import Answer, Submission
 from clusterlite.node.engine import OVER, Engine
-from clusterlite.node.follower import Follower, Seen
+from clusterlite.node.follower import Follower, Seen, Strained
+from clusterlite.node.forks import FORKED
 from clusterlite.node.guard import Guard
 from clusterlite.node.identity import check_identity
 from clusterlite.node.ids import uuid7
@@ -40,6 +41,12 @@ _logger = get_logger("clusterlite.node")
 
 LAG_MAX: Final = 10_000
 """Records that a ready node may be behind the end of its log."""
+
+_CURES: Final = {
+    "opening": "Is it the right one in --log? The node goes on by itself once the log answers",
+    "log_unreachable": "Look at the log; the node goes on by itself once it answers",
+    "refused": "Mend it, then start the node again",
+}
 
 
 class Runtime:
@@ -70,6 +77,7 @@ class Runtime:
         self._bounds: Bounds | None = None
         self._applier: Applier | None = None
         self._engine: Engine | None = None
+        self._forked = False
 
     def open(self, *, link: bool) -> None:
         """Start everything; see `Node.open`."""
@@ -79,8 +87,10 @@ class Runtime:
             self._folder.lock()
             undo.callback(self._folder.unlock)
             self.replica = self._folder.replica
-            self._connection = open_writer(self.replica)
+            self._connection = open_writer(self.replica, doubted=self._folder.doubted)
             undo.callback(self._connection.close)
+            self._folder.forget_doubt()
+            self._folder.keep(self.replica)
             take_over(self._connection, self._node_id, self._incarnation)
             applier = Applier(self._connection, self._incarnation, self._registry)
             engine = Engine(self._log, self._make_follower, self._progressed)
@@ -114,8 +124,8 @@ class Runtime:
         Raises:
             NotServing: the node was not opened.
         """
-        if self._applier is None:
-            raise NotServing("the node is not open")
+        if self._applier is None or self._forked:
+            raise self.not_open()
         return self._applier
 
     @property
@@ -125,8 +135,8 @@ class Runtime:
         Raises:
             NotServing: the node was not opened.
         """
-        if self._engine is None:
-            raise NotServing("the node is not open")
+        if self._engine is None or self._forked:
+            raise self.not_open()
         return self._engine
 
     def close(self) -> None:
@@ -157,6 +167,20 @@ class Runtime:
         """Whether `open` was called, and `close` was not."""
         return self._thread is not None
 
+    def not_open(self) -> NotServing:
+        """The error of whoever uses the node while it is not open; says what to do."""
+        if self._forked:
+            return NotServing(FORKED)
+        if self._applier is not None:
+            return NotServing("the node is closed: make a new one on the same folder")
+        return NotServing("the node is not open: use `with Node(…) as node:`, or call open()")
+
+    def leave_to_parent(self) -> None:
+        """In a forked process: this node is the parent's, and so is the folder."""
+        self._forked = True
+        self._thread = None
+        self._folder.unlock()
+
     @property
     def seen(self) -> Seen:
         """The last record applied."""
@@ -174,7 +198,7 @@ class Runtime:
             NotServing: the node is not open.
         """
         if not self.is_open:
-            raise NotServing("the node is not open")
+            raise self.not_open()
         known = self.applier.committed.tables.get(fold(name))
         return None if known is None else known.schema
 
@@ -190,7 +214,7 @@ class Runtime:
         with self._changed:
             while not self._ready.is_set():
                 if not self.is_open:
-                    raise NotServing("the node is not open")
+                    raise self.not_open()
                 trouble = self.engine.trouble
                 if trouble is not None and trouble.state in OVER:
                     raise trouble.error
@@ -205,13 +229,15 @@ class Runtime:
         """Hand an event to the engine, from any thread."""
         posted = self.is_open and self.engine.loop.post(lambda: self._submit(submission))
         if not posted:
-            submission.reply(NotServing("the node is not open"))
+            submission.reply(self.not_open())
 
     def _submit(self, submission: Submission) -> None:
         """Nobody writes before the node has caught up: it might be the wrong log."""
         trouble = self.engine.trouble
         if self._ready.is_set() or (trouble is not None and trouble.state in OVER):
             self.engine.submit(submission)
+        elif trouble is not None and trouble.state == "log_unreachable":
+            submission.reply(LogUnavailable(str(trouble.error)))
         else:
             submission.reply(NotServing("the node is catching up with its log"))
 
@@ -223,12 +249,12 @@ class Runtime:
             lambda: self.engine.await_tail(deadline, future.set_result)
         )
         if not posted:
-            future.set_result(NotServing("the node is not open"))
+            future.set_result(self.not_open())
         return future
 
     def status(self) -> dict[str, Any]:
         """The node in JSON; see `GET /-/cluster`."""
-        state, trouble = self.applier.committed, self.engine.trouble
+        state = self.applier.committed
         position, running = state.position, state.hash
         bounds = self._bounds
         end = max(bounds.end if bounds else 0, position + 1)
@@ -240,7 +266,7 @@ class Runtime:
             "pid": os.getpid(),
             "version": clusterlite.__version__,
             "state": self._state(lag),
-            "reason": None if trouble is None else _reason(trouble.error),
+            "reason": self._reason(),
             "position": position,
             "hash": running.hex(),
             "lag": lag,
@@ -261,6 +287,21 @@ class Runtime:
             return self._startup.phase
         return "lagging" if lag > LAG_MAX else "ready"
 
+    def _reason(self) -> dict[str, str] | None:
+        """Why nothing is acknowledged now; the states that pass give it their own name."""
+        trouble = self.engine.trouble
+        if trouble is not None:
+            error = trouble.error
+            reason = error.reason if isinstance(error, Halt) else error.code
+            cure = _CURES.get(trouble.state, "")
+            if isinstance(error, Halt | LogUnavailable | Strained):
+                return {"reason": reason, "detail": error.detail, "cure": error.cure or cure}
+            return {"reason": reason, "detail": str(error), "cure": cure}
+        if self._startup.phase == "opening":
+            waits = f"the node waits for its log {self._log.url}"
+            return {"reason": "opening", "detail": waits, "cure": _CURES["opening"]}
+        return None
+
     # On the engine's or the follower's thread.
 
     def _make_follower(self, wanted: Container[str]) -> Follower:
@@ -277,6 +318,10 @@ class Runtime:
     def _report(self, found: Bounds | LogError | Halt) -> None:
         if isinstance(found, Bounds):
             self._bounds = found
+            try:
+                self._folder.check_there()
+            except Halt as gone:
+                found = gone
         self.engine.loop.post(lambda: self._reported(found))
 
     def _reported(self, found: Bounds | LogError | Halt) -> None:
@@ -300,11 +345,13 @@ class Runtime:
         state = "" if trouble is None else trouble.state
         if state == "log_unreachable" != self._troubled and self._guard is not None:
             self._guard.look()
+        if trouble is not None and state == "halted" != self._troubled:
+            self._folder.note_doubt(trouble.error)
         self._troubled = state
         if self._link is not None:
-            hello = self._hello()
-            if (hello.serving, hello.cluster) != self._greeted:
-                self._greeted = hello.serving, hello.cluster
+            told = self._ready.is_set(), self.applier.committed.cluster
+            if told != self._greeted:
+                self._greeted = told
                 self._link.greet()
 
     _greeted: tuple[bool, str] = (False, "")
@@ -321,9 +368,3 @@ class Runtime:
             self._ready.is_set(),
             self.seen.position,
         )
-
-
-def _reason(error: ClusterLiteError) -> dict[str, str]:
-    if isinstance(error, Halt):
-        return {"reason": error.reason, "detail": error.detail, "cure": error.cure}
-    return {"reason": error.code, "detail": str(error), "cure": ""}

@@ -15,18 +15,27 @@ from typing import Final
 from clusterlite.core import codec
 from clusterlite.core.event import Stamp
 from clusterlite.core.names import fold
-from clusterlite.core.outcome import REJECTED, Applied
+from clusterlite.core.outcome import REJECTED, REJECTIONS, Applied, Outcome
 from clusterlite.core.registry import EntityRegistry
-from clusterlite.core.schema import Incompatible, Table, evolve
+from clusterlite.core.schema import Incompatible, Table, check_spelling, evolve
 from clusterlite.errors import ClusterLiteError, Halt, SchemaRefused
 from clusterlite.log.base import Log
 from clusterlite.node.answers import Answer, Reached, Submission
 from clusterlite.node.engine import OVER, Engine
 from clusterlite.node.ids import timestamp, uuid7
 from clusterlite.replica.applier import Applier
+from clusterlite.telemetry import get_logger
 
 WAIT_S: Final = 30.0
-RETRY_S: Final = 0.5
+RETRY_MIN_S: Final = 0.1
+RETRY_MAX_S: Final = 2.0
+"""Pauses between two tries: each twice as long as the one before."""
+
+_ROWS_DO_NOT_FIT: Final = (
+    "change these rows first, with the code that wrote them, or declare the field as it was"
+)
+
+_log = get_logger("clusterlite.node")
 
 
 class Startup:
@@ -59,6 +68,7 @@ class Startup:
         self._finished = finished
         self._busy = False
         self._retry_at = 0.0
+        self._retry_s = RETRY_MIN_S
         self._proposed: set[str] = set()
 
     def advance(self, engine: Engine) -> None:
@@ -84,10 +94,15 @@ class Startup:
     def _caught_up(self, engine: Engine, answer: Answer) -> None:
         self._busy = False
         if not isinstance(answer, Reached):
-            self._retry_at = time.monotonic() + RETRY_S
+            self._try_later()
             return
+        self._retry_s = RETRY_MIN_S
         self.phase = "founding"
         engine.loop.post(lambda: self.advance(engine))
+
+    def _try_later(self) -> None:
+        self._retry_at = time.monotonic() + self._retry_s
+        self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
 
     def _found(self, engine: Engine) -> None:
         cluster = self._applier.committed.cluster
@@ -97,7 +112,8 @@ class Startup:
                     Halt(
                         "wrong_log",
                         f"the log belongs to the cluster {cluster}, not to {self._cluster}",
-                        "Check --log and the configured cluster id",
+                        f"Point --log at the log of {self._cluster}; to follow this one, start "
+                        f"with --cluster {cluster}",
                     )
                 )
                 return
@@ -109,7 +125,8 @@ class Startup:
                 Halt(
                     "log_gap",
                     "the log was trimmed and this replica is empty",
-                    "Start from a snapshot of another node",
+                    "Give the node a data folder that has what was trimmed: a copy of another "
+                    "node's, for example",
                 )
             )
             return
@@ -135,24 +152,42 @@ class Startup:
             if engine.trouble is not None and engine.trouble.state == "refused":
                 return
             if name in self._proposed:
-                engine.halt(SchemaRefused(f"table {table.name}: its declaration had no effect"))
+                found = "another node declares it in another way: make their entities equal"
+                engine.halt(SchemaRefused(f"table {table.name}: {found}"), "refused")
                 return
             stamp = self._stamp(self._applier.committed.cluster)
             record = codec.encode(stamp, "SCHEMA", table.name, table.to_json())
-            self._submit(engine, stamp.id, record, name)
+            self._submit(engine, stamp.id, record, table)
             return
+        for table in self._tables:
+            self._warn_of_missing(table)
         self.phase = "ready"
         self._finished()
 
     @staticmethod
     def _changes(engine: Engine, current: Table, proposed: Table) -> bool:
         try:
+            check_spelling(current, proposed)
             return evolve(current, proposed, 0).changed
         except Incompatible as error:
             engine.halt(SchemaRefused(str(error)), "refused")
             return True
 
-    def _submit(self, engine: Engine, event_id: str, record: bytes, table: str | None) -> None:
+    def _warn_of_missing(self, table: Table) -> None:
+        """Older code may lack a field and reads on; what it creates is rejected at apply."""
+        current = self._applier.committed.tables[fold(table.name)].schema
+        for column in current.columns:
+            if fold(column.name) in table.by_name or not column.required or column.has_default:
+                continue
+            _log.warning(
+                "field_missing",
+                table=table.name,
+                field=column.name,
+                detail="the log requires it and the entity lacks it: creates are rejected",
+                cure=f"declare {column.name} again, as it was; a field is never removed",
+            )
+
+    def _submit(self, engine: Engine, event_id: str, record: bytes, table: Table | None) -> None:
         self._busy = True
         deadline = time.monotonic() + WAIT_S
 
@@ -161,13 +196,12 @@ class Startup:
             if isinstance(answer, Applied):
                 outcome = answer.outcome
                 if outcome.verdict == REJECTED:
-                    refused = SchemaRefused(outcome.detail or f"{table}: {outcome.code}")
-                    engine.halt(refused, "refused")
+                    engine.halt(SchemaRefused(_why_rejected(outcome, table)), "refused")
                     return
                 if table is not None:
-                    self._proposed.add(table)
+                    self._proposed.add(fold(table.name))
             elif isinstance(answer, ClusterLiteError):
-                self._retry_at = time.monotonic() + RETRY_S
+                self._try_later()
             engine.loop.post(lambda: self.advance(engine))
 
         engine.submit(Submission(event_id, record, answered, deadline))
@@ -176,3 +210,15 @@ class Startup:
         return Stamp(
             uuid7(), timestamp(), cluster, self._node, max(self._applier.committed.position, -1)
         )
+
+
+def _why_rejected(outcome: Outcome, table: Table | None) -> str:
+    """The rejection of a declaration, with its place and what to do."""
+    code = outcome.code or ""
+    detail = outcome.detail or REJECTIONS.get(code, code)
+    if table is None or f"table {table.name}" in detail:
+        return detail
+    place = f"field {outcome.field} of table {table.name}" if outcome.field else table.name
+    becomes_unique = any(column.unique and column.name == outcome.field for column in table.columns)
+    cure = f"; {_ROWS_DO_NOT_FIT}" if code == "not_adoptable" or becomes_unique else ""
+    return f"{place}: {detail}{cure}"

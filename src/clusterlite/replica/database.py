@@ -6,6 +6,7 @@ SQLite has another build of its own, with a WAL bug that can lose commits.
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -19,12 +20,17 @@ BUSY_TIMEOUT_MS: Final = 5_000
 CACHE_KIB: Final = 64 * 1024
 STATEMENTS_CACHED: Final = 256
 WAL_BYTES_MAX: Final = 64 * 1024 * 1024
+_ROOM_BYTES_MIN: Final = 64 * 1024
 
 Connection = apsw.Connection
 
 
-def open_writer(path: Path) -> Connection:
+def open_writer(path: Path, *, doubted: bool = False) -> Connection:
     """The only write connection of a replica; makes the bookkeeping in a new file.
+
+    Args:
+        path: of the file.
+        doubted: check the whole file first; takes seconds a gigabyte.
 
     Raises:
         Halt: `replica_corrupt` or `too_new` for a file that this build must not write,
@@ -45,19 +51,46 @@ def open_writer(path: Path) -> Connection:
         # The WAL is cut back to this after a checkpoint, so that one long read leaves no giant.
         connection.pragma("journal_size_limit", WAL_BYTES_MAX)
         _check_format(connection, path)
+        damage = scalar(connection, "PRAGMA quick_check(1)") if doubted else "ok"
     except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise Halt(
-            "replica_corrupt",
-            f"{path.name} cannot be read: {error}",
-            "Move the replica's files aside and start again: it is rebuilt from the log",
-        ) from error
+        raise _corrupt(path, str(error)) from error
     except apsw.Error as error:
-        raise Halt(
-            "replica_io",
-            f"{path.name} cannot be opened: {error}",
-            "Look at the disk, then start the node again",
-        ) from error
+        raise unwritable(path, error) from error
+    if damage != "ok":
+        connection.close()
+        raise _corrupt(path, " ".join(str(damage).split()))
     return connection
+
+
+def _corrupt(path: Path, found: str) -> Halt:
+    return Halt(
+        "replica_corrupt",
+        f"the replica {path} cannot be read: {found}",
+        f"Move the files {path.name}* aside and start again: it is rebuilt from the log",
+    )
+
+
+def unwritable(path: Path, error: apsw.Error) -> Halt:
+    """Why a replica's file cannot be opened or written, in the words of the file system."""
+    found, cure = str(error), "Look at the disk"
+    if isinstance(error, apsw.FullError) or _is_full(path.parent):
+        found, cure = "its disk is full", "Make room there"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK, effective_ids=True):
+        found = f"the user {os.geteuid()} may not write it"
+        cure = "Give that user the right to, or choose another data folder"
+    return Halt(
+        "replica_io",
+        f"the replica {path} cannot be opened: {found}",
+        f"{cure}, then start the node again",
+    )
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    return disk.f_blocks > 0 and disk.f_bavail * disk.f_frsize < _ROOM_BYTES_MIN
 
 
 def open_reader(path: Path) -> Connection:
@@ -95,8 +128,9 @@ def _check_format(connection: Connection, path: Path) -> None:
     elif version != FILE_FORMAT:
         raise Halt(
             "too_new" if version > FILE_FORMAT else "replica_corrupt",
-            f"{path.name} has file format {version}, this build knows {FILE_FORMAT}",
-            "Start the build that wrote it, or move the file aside to rebuild it from the log",
+            f"the replica {path} has file format {version}, this build knows {FILE_FORMAT}",
+            f"Start the build that wrote it, or move the files {path.name}* aside to rebuild it "
+            "from the log",
         )
 
 

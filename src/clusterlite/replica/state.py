@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import apsw
 
 from clusterlite.core.hashing import ZERO
-from clusterlite.errors import Halt
 from clusterlite.log.base import Identity
-from clusterlite.replica.database import Connection
+from clusterlite.replica.database import Connection, unwritable
 from clusterlite.replica.tables import PhysicalTable
 
 WINDOW_POSITIONS: Final = 1_000_000
@@ -117,11 +117,7 @@ def take_over(connection: Connection, node: str, incarnation: str) -> None:
         with connection:
             _take_over(connection, node, incarnation)
     except apsw.Error as error:
-        raise Halt(
-            "replica_io",
-            f"the replica's file cannot be written: {error}",
-            "Look at the disk, then start the node again",
-        ) from error
+        raise unwritable(Path(connection.filename), error) from error
 
 
 def _take_over(connection: Connection, node: str, incarnation: str) -> None:

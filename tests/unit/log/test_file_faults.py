@@ -116,7 +116,10 @@ def test_a_failed_write_halts_and_is_not_tried_again(
     assert isinstance(append(log, value), AppendUnknown)
     disk.works()
     _is_over(log, "log_io")
+    mark = log.path.with_name("log.doubt")
+    assert mark.exists(), "the next one will not check the file"
     assert append_elsewhere(log.path, b"by another") is None
+    assert not mark.exists()
     assert values(log.path) == [b"before", b"by another"]
 
 
@@ -207,12 +210,17 @@ def test_damage_halts_readers_and_appenders(tmp_path: Path) -> None:
     with log.path.open("r+b") as damaged:
         damaged.seek((root - 1) * PAGE_BYTES)
         damaged.write(b"\xff" * PAGE_BYTES)
-    for meets_it in (_append_fails, _read_halts):
+    for meets_it in (_read_halts, _append_fails):
+        log.path.with_name("log.doubt").unlink(missing_ok=True)
         again = FileLog(log.path)
         again.open()
         meets_it(again)
         _is_over(again, "log_corrupt")
         again.close()
+    for _ in range(2):
+        with pytest.raises(Halt, match=r"cannot be read: .* page") as halt:
+            FileLog(log.path).open()
+        assert halt.value.reason == "log_corrupt"
 
 
 def _append_fails(log: FileLog) -> None:

@@ -132,3 +132,9 @@ def test_redpandas_write_caching_is_wrong() -> None:
 
 def test_a_setting_that_the_broker_does_not_have_is_not_judged() -> None:
     assert list(wrong_settings({"min.insync.replicas": "1"}, replicas=1)) == []
+    assert list(wrong_settings({}, replicas=3)) == []
+
+
+def test_one_in_sync_replica_of_three_is_too_few() -> None:
+    found = SAFE | {"min.insync.replicas": "1"}
+    assert list(wrong_settings(found, replicas=3)) == [("min.insync.replicas", "2")]

@@ -1,0 +1,92 @@
+"""Every reason to halt and every state has a name, a cure and a row in the reference, and the
+reference names no other.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted((ROOT / "src" / "clusterlite").rglob("*.py"))
+PAGE = (ROOT / "docs" / "reference" / "halts.md").read_text()
+
+WITH_CURE = {"Halt": 2, "LogUnavailable": 1, "Strained": 1}
+"""Errors that carry a cure, with its place among the arguments."""
+
+
+def table(heading: str) -> dict[str, list[str]]:
+    """The rows of the page's table that begins with this heading, by name."""
+    rows = PAGE.partition(f"| {heading} |")[2].partition("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    return {row[0].strip("`"): row[1:] for row in cells}
+
+
+def raised(kind: str) -> Iterator[tuple[str, list[ast.expr]]]:
+    """The arguments of every place in the source that makes an error of this kind."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", None) == kind:
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", node.args
+
+
+def texts(expression: ast.expr) -> list[str]:
+    """The literals that an argument may be: one, or the two of a choice."""
+    if isinstance(expression, ast.IfExp):
+        return texts(expression.body) + texts(expression.orelse)
+    return [expression.value] if isinstance(expression, ast.Constant) else []
+
+
+def reasons() -> set[str]:
+    return {text for _, args in raised("Halt") if args for text in texts(args[0])}
+
+
+def states() -> set[str]:
+    """What the source calls the state of a node."""
+    texts = [path.read_text() for path in SOURCES]
+    spelled = (
+        r'phase = "([a-z_]+)"',  # of a node that comes up
+        r'"state": "([a-z_]+)"',  # what is told where the node process cannot
+        r'OVER: Final = frozenset\(\{"([a-z_]+)", "[a-z_]+"\}\)',
+        r'OVER: Final = frozenset\(\{"[a-z_]+", "([a-z_]+)"\}\)',
+        r'state = "([a-z_]+)" if isinstance\(error, Strained\)',
+        r'if isinstance\(error, Strained\) else "([a-z_]+)"',
+        r'return "([a-z_]+)" if lag',
+        r'self\._service\.serving else "([a-z_]+)"',
+    )
+    found = [{name for text in texts for name in re.findall(form, text)} for form in spelled]
+    assert all(found), "the source spells a state in another way"
+    return set[str]().union(*found)
+
+
+def test_the_reference_lists_every_reason_to_halt_and_no_other() -> None:
+    assert len(reasons()) >= 13
+    assert set(table("reason")) == reasons()
+
+
+def test_the_reference_lists_every_state_and_no_other() -> None:
+    assert len(states()) >= 13
+    assert set(table("state")) == states()
+
+
+@pytest.mark.parametrize("heading", ["reason", "state"])
+def test_each_row_says_what_happened_and_what_to_do(heading: str) -> None:
+    for name, cells in table(heading).items():
+        assert all(len(cell) >= 4 for cell in cells), name
+        assert cells[-1].endswith("."), name
+
+
+@pytest.mark.parametrize("kind", WITH_CURE)
+def test_no_error_that_stops_writes_is_made_with_an_empty_cure(kind: str) -> None:
+    places = list(raised(kind))
+    assert len(places) >= 3
+    for place, args in places:
+        cure = args[WITH_CURE[kind] :][:1]
+        if kind != "LogUnavailable":
+            assert cure or any(isinstance(arg, ast.Starred) for arg in args), place
+        for text in (text for expression in cure for text in texts(expression)):
+            assert len(text) > 10, place
