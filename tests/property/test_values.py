@@ -9,7 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clusterlite.core import codec
 from clusterlite.core.acceptance import Unreadable, read_json
+from clusterlite.core.event import Stamp
 from clusterlite.core.fields import INT64_MAX, INT64_MIN, TYPES, Unconvertible, canonical_json
 from clusterlite.core.names import is_key
 from clusterlite.core.patch import merge
@@ -95,3 +97,35 @@ def test_keys_are_as_the_rule_says(key: str) -> None:
     control = any(ord(c) < 32 or 127 <= ord(c) < 160 for c in key)
     expected = 1 <= len(key) <= 255 and key[0] not in "_-" and not control
     assert is_key(key) == expected
+
+
+odd = st.sampled_from(
+    [None, -1, 2, 2**70, 1e400, "", "@x", "_x", "a\x01", [[1]], {"id": "k"}, True]
+)
+changed = st.dictionaries(
+    st.sampled_from(["id", "operation", "table_name", "data", "timestamp", "format", "cluster"])
+    | st.sampled_from(["node", "actor", "after", "fp", "schema", "if", "more"]),
+    odd,
+    max_size=2,
+)
+
+
+@settings(max_examples=400)
+@given(
+    st.sampled_from(["INSERT", "UPDATE", "PATCH", "DELETE", "FENCE", "TRUNCATE"]),
+    st.dictionaries(text, documents, max_size=3),
+    st.sampled_from(["k", "", "-k", "a/b", "\u202e"]),
+    changed,
+    st.booleans(),
+)
+def test_our_own_spelling_is_decoded_as_any_other(
+    operation: str, data: dict[str, Any], key: str, change: dict[str, Any], escaped: bool
+) -> None:
+    stamp = Stamp("e-1", "2026-11-22T20:00:00.000001Z", "c-1", "n", 7, fp="f")
+    own = codec.encode(stamp, operation, "users", {**data, "id": key}, schema=2)
+    spelled = json.dumps({**json.loads(own), **change}, ensure_ascii=escaped).encode()
+    compact = json.dumps(
+        {**json.loads(own), **change}, ensure_ascii=False, separators=(",", ":")
+    ).encode()
+    for value in (own, spelled, compact, own[:-1], own + b" ", own.replace(b'"fp"', b'"id"')):
+        assert codec.decode(value, 5) == codec._decode_any(value, 5)

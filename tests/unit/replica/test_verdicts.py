@@ -8,6 +8,7 @@ from clusterlite.core.codec import encode
 from clusterlite.core.event import Change, Condition
 from clusterlite.core.outcome import Outcome
 from clusterlite.errors import Halt
+from clusterlite.log.base import Record
 from tests.support import Replica, User, foreign
 
 ANN = {"id": "u1", "name": "Ann", "email": "ann@example.com"}
@@ -321,3 +322,14 @@ def test_a_foreign_event_without_an_id_is_named_by_its_position(replica: Replica
 
 def test_a_foreign_event_with_an_unknown_operation_is_passed(replica: Replica) -> None:
     assert code(replica.one(foreign("TRUNCATE", "users", ANN))) == "invalid"
+
+
+def test_the_log_time_of_a_group_is_the_largest_in_it(replica: Replica) -> None:
+    """The clock of a broker may step back; what is forgotten must not depend on batches."""
+    start = len(replica.log)
+    records = [
+        Record(start + offset, time_ms, replica.event("INSERT", {**ANN, "id": f"t{offset}"}))
+        for offset, time_ms in enumerate([10_000, 20_000, 15_000])
+    ]
+    replica.applier.apply(records)
+    assert replica.applier.state.time_ms == 20_000
