@@ -10,6 +10,7 @@ import json
 import random
 import time
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -47,21 +48,29 @@ class Operation:
 
 @dataclass
 class Load:
-    """Clients on one address.
+    """Clients on one address, or on several.
 
     Args:
         port: of Nginx.
         clients: how many write at once.
         operations: in all.
         seed: of their choices.
+        ports: where the clients write, in turn; all of them at `port` by default.
+        pause_s: of a client between two operations.
     """
 
     port: int
     clients: int
     operations: int
     seed: int
+    ports: tuple[int, ...] = ()
+    pause_s: float = 0.0
     history: list[Operation] = field(default_factory=list)
+    answers: Counter[int] = field(default_factory=Counter)
+    """Every answer by status, of retries too; 0 stands for none."""
     in_flight: int = 0
+    stopped: bool = False
+    """Set it to have every client end after its present operation."""
 
     async def run(self) -> None:
         """Write until all operations are done."""
@@ -73,20 +82,34 @@ class Load:
     async def _client(self, client: int, count: int) -> None:
         chance = random.Random(self.seed * 1000 + client)
         rows: list[str] = []
-        connection = Connection(self.port)
+        ports = self.ports or (self.port,)
+        connection = Connection(ports[client % len(ports)], self.answers)
         for number in range(count):
+            if self.stopped:
+                break
             operation = _choose(chance, client, number, rows)
-            self.history.append(operation)
-            operation.start = time.monotonic()
-            self.in_flight += 1
-            await _write(connection, operation)
-            self.in_flight -= 1
-            operation.end = time.monotonic()
+            await self._do(connection, operation)
             if operation.kind == "create" and operation.fate == "done" and operation.row:
                 rows.append(operation.row)
             elif operation.kind == "delete" and operation.row in rows:
                 rows.remove(operation.row)
+            if self.pause_s:
+                await asyncio.sleep(self.pause_s)
         await connection.close()
+
+    async def create(self, connection: Connection, marker: str) -> Operation:
+        """One more create, noted in the history with the others."""
+        operation = Operation(self.clients, "create", marker, None, None)
+        await self._do(connection, operation)
+        return operation
+
+    async def _do(self, connection: Connection, operation: Operation) -> None:
+        self.history.append(operation)
+        operation.start = time.monotonic()
+        self.in_flight += 1
+        await _write(connection, operation)
+        self.in_flight -= 1
+        operation.end = time.monotonic()
 
 
 def _choose(chance: random.Random, client: int, number: int, rows: list[str]) -> Operation:
@@ -165,16 +188,25 @@ class Connection:
 
     Args:
         port: on loopback.
+        seen: where its answers are counted by status.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, seen: Counter[int] | None = None) -> None:
         self._port = port
+        self._seen: Counter[int] = Counter() if seen is None else seen
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> Answer | None:
         """One request; None where no whole answer came."""
+        answer = await self._request(method, path, body, headers)
+        self._seen[0 if answer is None else answer.status] += 1
+        return answer
+
+    async def _request(
+        self, method: str, path: str, body: Any, headers: dict[str, str] | None
+    ) -> Answer | None:
         raw = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self._port}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]

@@ -59,76 +59,48 @@ def main() -> None:
 
 def check(state: Path, operations: int, clients: int, seed: int) -> list[str]:
     """Load, kill, settle, compare; the violations."""
-    return asyncio.run(_Check(state, operations, clients, seed).run())
+    port = int(read_state(state)["url"].rpartition(":")[2])
+    return asyncio.run(_Kills(state, Load(port, clients, operations, seed)).run())
 
 
-class _Check:
-    """One run."""
+def read_state(state: Path) -> dict[str, Any]:
+    """Where the parts of a cluster are; see `tools.cluster`."""
+    found: dict[str, Any] = json.loads(state.read_text())
+    return found
 
-    def __init__(self, state: Path, operations: int, clients: int, seed: int) -> None:
+
+class Check:
+    """What a load left behind in a cluster, against the topic.
+
+    Args:
+        state: where the cluster says what it is made of.
+        load: that ran on it.
+    """
+
+    def __init__(self, state: Path, load: Load) -> None:
         self._state = state
-        self._load = Load(self._read()["url"].rpartition(":")[2], clients, operations, seed)
-        self._load.port = int(self._load.port)
-        self._in_flight: list[int] = []
+        self._load = load
+        self.model = Model()
+        """Fed with the whole topic by `judge`."""
 
     def _read(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._state.read_text())
-        return found
+        return read_state(self._state)
 
-    async def run(self) -> list[str]:
-        began = time.monotonic()
-        kills = asyncio.create_task(self._kills())
-        await self._load.run()
-        await kills
+    async def judge(self) -> list[str]:
+        """Settle what is unknown, wait until the nodes meet, compare; the violations."""
         history = self._load.history
-        took = time.monotonic() - began
-        print(f"{len(history)} operations in {took:.1f} s ({len(history) / took:.0f}/s)")
         await self._all_ready()
         unknown = [operation for operation in history if operation.fate == "unknown"]
         await self._settle(unknown)
         positions, hashes = await self._align()
-        model = self._replay()
-        wrong = check_history(history, unknown, model)
+        self._replay()
+        wrong = check_history(history, unknown, self.model)
         wrong += check_equal("running hashes", hashes) + check_equal("positions", positions)
         wrong += check_equal("content hashes", self._verify())
         for node in self._read()["nodes"]:
-            wrong += await self._check_node(node, model)
-        if not any(self._in_flight):
-            wrong.append("no operation was in flight at a kill: the load was too light")
-        self._print(history, model, unknown, hashes)
+            wrong += await self._check_node(node, self.model)
+        self._print(history, self.model, unknown, hashes)
         return wrong
-
-    # Faults.
-
-    async def _kills(self) -> None:
-        """End one node process by SIGKILL, then of a whole tree, at a third and two thirds."""
-        await self._progress(1 / 3)
-        second = self._read()["nodes"][1]
-        status = await self._ask(second["port"], "/-/cluster")
-        await self._kill("node process", second, status["pid"], status["pid"])
-        await self._progress(2 / 3)
-        third = self._read()["nodes"][2]
-        status = await self._ask(third["port"], "/-/cluster")
-        await self._kill("whole tree", third, third["pid"], status["pid"])
-
-    async def _progress(self, part: float) -> None:
-        while len(self._load.history) < self._load.operations * part:
-            await asyncio.sleep(0.01)
-
-    async def _kill(self, what: str, node: dict[str, Any], pid: int, old: int) -> None:
-        """Kill `pid`, and wait until another node process than `old` is ready."""
-        self._in_flight.append(self._load.in_flight)
-        os.kill(pid, signal.SIGKILL)
-        killed = time.monotonic()
-        print(f"killed the {what} of {node['name']}, {self._load.in_flight} writes in flight")
-        while time.monotonic() - killed < SETTLE_WAIT_S:
-            status = await self._ask(node["port"], "/-/cluster")
-            if status.get("state") == "ready" and status.get("pid") != old:
-                break
-            await asyncio.sleep(0.02)
-        print(f"{node['name']} is ready again after {time.monotonic() - killed:.2f} s", flush=True)
-
-    # After the load.
 
     async def _ask(self, port: int, path: str) -> dict[str, Any]:
         connection = Connection(port)
@@ -181,9 +153,9 @@ class _Check:
                 raise TimeoutError(f"the nodes do not meet: {positions}")
             await asyncio.sleep(0.05)
 
-    def _replay(self) -> Model:
+    def _replay(self) -> None:
         """Read the whole topic by a consumer of our own, through the model."""
-        state, model = self._read(), Model()
+        state, model = self._read(), self.model
         consumer = Consumer(
             {
                 "bootstrap.servers": state["kafka"],
@@ -201,7 +173,6 @@ class _Check:
                     raise RuntimeError(str(message.error()))
                 model.feed(message.offset() or 0, message.value() or b"")
         consumer.close()
-        return model
 
     def _verify(self) -> dict[str, str]:
         """Each node's content hash, by the command that operators have."""
@@ -248,6 +219,55 @@ class _Check:
             f"{model.repeated} records repeated without effect; {len(model.rows)} rows"
         )
         print("state hash " + ", ".join(f"{name} {value[:16]}" for name, value in hashes.items()))
+
+
+class _Kills(Check):
+    """The check of a load under which a node dies twice."""
+
+    def __init__(self, state: Path, load: Load) -> None:
+        super().__init__(state, load)
+        self._in_flight: list[int] = []
+
+    async def run(self) -> list[str]:
+        """Load, kill, judge; the violations."""
+        began = time.monotonic()
+        kills = asyncio.create_task(self._kills())
+        await self._load.run()
+        await kills
+        count, took = len(self._load.history), time.monotonic() - began
+        print(f"{count} operations in {took:.1f} s ({count / took:.0f}/s)")
+        wrong = await self.judge()
+        if not any(self._in_flight):
+            wrong.append("no operation was in flight at a kill: the load was too light")
+        return wrong
+
+    async def _kills(self) -> None:
+        """End one node process by SIGKILL, then of a whole tree, at a third and two thirds."""
+        await self._progress(1 / 3)
+        second = self._read()["nodes"][1]
+        status = await self._ask(second["port"], "/-/cluster")
+        await self._kill("node process", second, status["pid"], status["pid"])
+        await self._progress(2 / 3)
+        third = self._read()["nodes"][2]
+        status = await self._ask(third["port"], "/-/cluster")
+        await self._kill("whole tree", third, third["pid"], status["pid"])
+
+    async def _progress(self, part: float) -> None:
+        while len(self._load.history) < self._load.operations * part:
+            await asyncio.sleep(0.01)
+
+    async def _kill(self, what: str, node: dict[str, Any], pid: int, old: int) -> None:
+        """Kill `pid`, and wait until another node process than `old` is ready."""
+        self._in_flight.append(self._load.in_flight)
+        os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+        print(f"killed the {what} of {node['name']}, {self._load.in_flight} writes in flight")
+        while time.monotonic() - killed < SETTLE_WAIT_S:
+            status = await self._ask(node["port"], "/-/cluster")
+            if status.get("state") == "ready" and status.get("pid") != old:
+                break
+            await asyncio.sleep(0.02)
+        print(f"{node['name']} is ready again after {time.monotonic() - killed:.2f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -60,8 +60,9 @@ class Nginx:
         self._binary = find_nginx()
         folder.mkdir(parents=True, exist_ok=True)
         site = CONFIG.read_text()
-        servers = iter(nodes)
-        site = re.sub(r"server node-\d:8082", lambda _: f"server 127.0.0.1:{next(servers)}", site)
+        site = re.sub(
+            r"server node-(\d):8082", lambda m: f"server 127.0.0.1:{nodes[int(m[1]) - 1]}", site
+        )
         site = site.replace("listen 8082;", f"listen 127.0.0.1:{port};")
         (folder / "site.conf").write_text(site)
         # Where root starts it, its workers are nobody, who may not enter a folder of root's.

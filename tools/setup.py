@@ -138,9 +138,10 @@ def make_environment() -> None:
 
 def fetch_pip() -> Path:
     """Debian's own pip wheel, unpacked inside the clone, for a Python that came without it."""
-    cure = "run: apt-get install python3-venv (as root), or name another Python by PYTHON="
+    needed = f"python{version(sys.version_info)}-venv"
+    cure = f"apt-get install {needed} (as root), or name another Python by PYTHON="
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        fail(f"{sys.executable} cannot make environments: it lacks ensurepip; {cure}")
+        fail(f"{sys.executable} cannot make environments, since it lacks ensurepip: {cure}")
     say("this Python came without pip: fetching Debian's package of it into .cache")
     folder = CACHE / "pip"
     shutil.rmtree(folder, ignore_errors=True)
@@ -150,7 +151,7 @@ def fetch_pip() -> Path:
     quiet = ["-qq", "-o", "APT::Sandbox::User=root"]
     command = ["apt-get", *quiet, "download", "python3-pip-whl"]
     if subprocess.run(command, cwd=folder, check=False).returncode != 0:
-        fail(f"apt could not fetch python3-pip-whl; {cure}")
+        fail(f"apt could not fetch python3-pip-whl either: {cure}")
     for package in folder.glob("*.deb"):
         call(["dpkg-deb", "-x", package, folder], what="unpacking pip")
     return next(folder.rglob("pip-*.whl"))
@@ -287,4 +288,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("\nsetup: stopped; the next start begins again where this one left off.")

@@ -39,14 +39,16 @@ first() {
 
 if [ -n "${PYTHON:-}" ]; then
     found=$(first "$recent" "$PYTHON") || {
-        echo "PYTHON=$PYTHON is no Python 3.11 or newer that runs here." >&2
+        echo "setup: PYTHON=$PYTHON is no Python 3.11 or newer that runs here." >&2
         exit 1
     }
 else
     # shellcheck disable=SC2086  # the names are words
     found=$(first "$complete" $names) || found=$(first "$recent" $names) || {
-        echo "ClusterLite needs Python 3.11 or newer, and found none of: $names." >&2
-        echo "Debian and Ubuntu: apt-get install python3 python3-venv. macOS: brew install python" >&2
+        here=$(first '' python3) && here="; python3 here is $("$here" -V 2>&1)"
+        echo "setup: ClusterLite needs Python 3.11 or newer, and found none of: $names$here." >&2
+        echo "Debian and Ubuntu: apt-get install python3 python3-venv. macOS: brew install python." >&2
+        echo "One that is elsewhere can be named: make run PYTHON=/path/to/python3.12" >&2
         exit 1
     }
 fi

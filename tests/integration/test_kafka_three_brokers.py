@@ -1,9 +1,10 @@
-"""The Kafka adapter on three brokers: one lost is no loss, two lost is no write."""
+"""The Kafka adapter, and a node, on three brokers: one lost is no loss, two lost is no write."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -11,7 +12,8 @@ from confluent_kafka.admin import AdminClient
 from clusterlite.errors import AppendUnknown, ConfigError, LogUnavailable
 from clusterlite.log.kafka import KafkaLog
 from tests.conftest import need_kafka
-from tests.processes import wait_until
+from tests.http_node import check_problem, user
+from tests.processes import Serve, wait_until
 from tools.kafka import KafkaBroker, KafkaCluster
 
 WAIT_S = 60.0
@@ -87,6 +89,45 @@ def test_a_replicated_topic_that_one_broker_may_acknowledge_is_refused(
     admin.create_topics([NewTopic(topic, 1, 3, config=settings)])[topic].result(WAIT_S)
     with pytest.raises(ConfigError, match=r"min\.insync\.replicas=2"):
         KafkaLog(three.address, topic, {}).open()
+
+
+def test_a_node_writes_with_two_brokers_of_three_and_reads_only_with_one(
+    three: KafkaCluster, admin: AdminClient, topic: str, tmp_path: Path
+) -> None:
+    # In place of 30 s, so that the refusal comes soon.
+    log = f"kafka://{three.address}/{topic}?delivery.timeout.ms=3000"
+    with Serve(tmp_path / "node", log) as node:
+        path = node.request("POST", "/users", user()).headers["location"]
+        leading = leader(three, admin, topic)
+        first, second = (broker for broker in three.brokers if broker is not leading)
+        try:
+            first.pause()
+            eventually(lambda: node.request("POST", "/users", user()).status == 201, node.said)
+            second.pause()
+            doubtful = node.request("POST", "/users", user("Ben"), {"Prefer": "wait=1"})
+            check_problem(doubtful, 504, "outcome_unknown")
+            assert node.request("GET", path).status == 200
+
+            eventually(lambda: _state(node) == "log_unreachable", node.said)
+            assert node.request("GET", "/-/health/ready").status == 503
+            refused = node.request("POST", "/users", user())
+            problem = check_problem(refused, 503, "log_unreachable")
+            assert "the last append failed: no acknowledgement in time" in problem["detail"]
+            assert "that enough replicas are in sync" in problem["detail"]
+            assert "that enough replicas are in sync" in node.said()
+            assert node.request("GET", path).status == 200
+        finally:
+            first.resume()
+            second.resume()
+        eventually(lambda: node.request("GET", "/-/health/ready").status == 200, node.said)
+        assert node.request("POST", "/users", user()).status == 201
+        event = node.request("POST", doubtful.headers["location"] + "/settle").json
+        names = [row["name"] for row in node.request("GET", "/users").json]
+        assert names.count("Ben") == (event["status"] == "applied"), event
+
+
+def _state(node: Serve) -> str:
+    return str(node.request("GET", "/-/cluster").json["state"])
 
 
 def _refused_at_once(log: KafkaLog) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 import pytest
 
-from clusterlite.http.worker import KEEP_ALIVE_S
+from clusterlite.http.protocol import KEEP_ALIVE_S
 from tests.conftest import StartNginx
 from tests.processes import request
 from tools.kafka import free_ports
@@ -132,6 +132,14 @@ def test_a_read_goes_to_another_node(nginx: Nginx, nodes: Nodes, fate: bytes) ->
     nodes.script = iter([fate, fate, DONE])
     assert request(nginx.port, "GET", "/users").status == 200
     assert len(nodes.seen) == NODES
+
+
+def test_writes_that_every_node_refuses_do_not_stop_the_reads(nginx: Nginx, nodes: Nodes) -> None:
+    for _ in range(5):
+        nodes.script = itertools.chain([AWAY] * NODES, itertools.repeat(DONE))
+        refused = request(nginx.port, "POST", "/users", {}, {"Idempotency-Key": "k"})
+        assert (refused.status, refused.body) == (503, b"away")
+        assert request(nginx.port, "GET", "/users").status == 200
 
 
 def test_a_nodes_refusal_of_a_write_without_a_key_reaches_the_client(

@@ -92,6 +92,11 @@ def test_the_installed_command_says_its_version(installed: Path, tmp_path: Path)
     assert run(installed / "clusterlite", "version", cwd=tmp_path) == clusterlite.__version__ + "\n"
 
 
+def test_the_installed_command_begins_a_project(installed: Path, tmp_path: Path) -> None:
+    run(installed / "clusterlite", "init", "shop", cwd=tmp_path)
+    assert {".gitignore", "tasks.py"} <= {path.name for path in (tmp_path / "shop").iterdir()}
+
+
 @pytest.mark.parametrize("program", ["clusterlite", "python -m clusterlite"])
 def test_the_installed_command_serves_the_sample_and_the_page(
     installed: Path, tmp_path: Path, program: str

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,7 +123,9 @@ def test_ctrl_c_ends_it_in_order_and_says_what_is_saved(tmp_path: Path) -> None:
     serve = Serve(tmp_path / "node").start()
     assert serve.request("POST", "/users", {"name": "Ann", "email": "x"}).status == 201
     assert serve.stop() == 0
-    assert "everything acknowledged is in" in serve.said()
+    stopped = json.loads(serve.said().splitlines()[-1])
+    assert (stopped["event"], stopped["position"], stopped["tables"]) == ("stopped", 2, 1)
+    assert (stopped["log"], stopped["data"]) == (f"file:{serve.data}/log", str(serve.data))
     assert "Traceback" not in serve.said()
     with serve:
         assert len(all_rows(serve)) == 1
@@ -133,7 +136,11 @@ def test_a_second_node_on_the_same_folder_is_refused_with_the_cure(serve: Serve)
     second.output = serve.data.with_name("second.out")
     second.start(ready=False)
     assert second.process is not None
-    assert second.process.wait(30) != 0
-    assert "belongs to a running node" in second.said()
-    assert "--data" in second.said()
+    assert second.process.wait(30) == 2
+    (node,) = serve.children()["node"]
+    assert second.said() == (
+        f"clusterlite: the data folder {serve.data} belongs to a running node (process {node}): "
+        f"open {serve.url}/-/ui/, or stop it; to run this node beside it give it a folder of its "
+        "own with --data\n"
+    )
     assert serve.request("GET", "/-/health/ready").status == 200

@@ -26,6 +26,10 @@ def table_rows(path: str) -> list[list[str]]:
 
 
 def shown(default: object) -> str:
+    if default is None:
+        return "empty"
+    if isinstance(default, bool):
+        default = str(default).lower()
     if isinstance(default, tuple):
         default = ",".join(default)
     return f"`{default}`" if str(default) else "empty"

@@ -2,24 +2,30 @@
 
     python -m clusterlite.cli.child node|worker LIFE_FD UP_FD [LISTENING_FD] < SETTINGS_JSON
 
-A child writes its process id to UP_FD once it serves, so that the supervisor knows one that
-cannot start from one that crashed. It ends when its parent does, however that died: the kernel
-then closes the other end of the life line, and the read of it returns.
+A child tells UP_FD that it serves (`children.Told`), so that the supervisor knows one that cannot
+start from one that crashed. It ends when its parent does, however that died: the kernel then
+closes the other end of the life line, and the read of it returns.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import json
 import os
 import signal
 import sys
 import threading
-from typing import Final, NoReturn
+import time
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from clusterlite.cli.entities import load_entities
 from clusterlite.config import Settings
 from clusterlite.errors import ClusterLiteError
 from clusterlite.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from clusterlite.node.node import Node
 
 SWITCH_INTERVAL_S: Final = 0.0005
 """The interpreter's default (5 ms) shows in every hand-over between threads."""
@@ -30,6 +36,14 @@ EXIT_REFUSED: Final = 3
 EXIT_DEFECT: Final = 1
 """As of a traceback: it may serve again when it is started again."""
 
+SETTLE_S: Final = 2.0
+"""How long a node that comes up is not announced yet: most are ready by then, or refused."""
+
+_COMING_UP: Final = frozenset({"opening", "catching_up", "founding", "declaring"})
+
+_WORDS_MAX: Final = 400
+"""Characters of a reason: a line of `children.Told` must fit into one write to a pipe."""
+
 
 def main() -> None:
     """Run one child."""
@@ -39,7 +53,7 @@ def main() -> None:
     # Ctrl-C reaches the whole group; the supervisor decides the order in which it ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    configure_logging(role)
+    configure_logging(role, settings.log_format)
     # What the imports left behind lives as long as the process: no collection looks at it again.
     gc.freeze()
     try:
@@ -64,9 +78,11 @@ def _node(settings: Settings, up: int) -> None:
         cluster=settings.cluster,
     )
     node.open(link=True, wait=False)
-    _say_up(up)
     try:
-        while not ended.wait(1.0):
+        _settle(node, ended)
+        if node.refused is None:
+            _tell(up, node=_state(node))
+        while not ended.wait(0 if node.refused else 1.0):
             error = node.refused
             if error is not None:
                 _refuse(error)
@@ -75,6 +91,22 @@ def _node(settings: Settings, up: int) -> None:
                 raise SystemExit(EXIT_DEFECT)
     finally:
         node.close()
+        _tell(up, saved={"position": node.position, "tables": len(node.status()["tables"])})
+
+
+def _settle(node: Node, ended: threading.Event) -> None:
+    """Wait until it is ready or something keeps it from that, but not for long."""
+    deadline = time.monotonic() + SETTLE_S
+    while time.monotonic() < deadline and not ended.wait(0.01):
+        if node.status()["state"] not in _COMING_UP:
+            return
+
+
+def _state(node: Node) -> dict[str, Any]:
+    status = node.status()
+    reason = status["reason"]
+    short = reason and {name: text[:_WORDS_MAX] for name, text in reason.items()}
+    return {name: status[name] for name in ("cluster", "state", "position")} | {"reason": short}
 
 
 def _worker(settings: Settings, up: int, listening: int) -> None:
@@ -88,14 +120,19 @@ def _worker(settings: Settings, up: int, listening: int) -> None:
             host=settings.host,
             allow_origins=settings.allow_origin,
             node_id=settings.node_id,
+            access_log=sys.stderr.isatty() if settings.access_log is None else settings.access_log,
+            log_format=settings.log_format,
         ),
         load_entities(settings.entities),
-        started=lambda: _say_up(up),
+        started=lambda: _tell(up),
     )
 
 
-def _say_up(up: int) -> None:
-    os.write(up, b"%d\n" % os.getpid())
+def _tell(up: int, **told: dict[str, Any]) -> None:
+    """Write one line of `children.Told`."""
+    line = json.dumps({"pid": os.getpid(), **told}, ensure_ascii=False)
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone, and this process is next
+        os.write(up, line.encode("utf-8", errors="replace") + b"\n")
 
 
 def _refuse(error: ClusterLiteError) -> NoReturn:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypedDict
 
 from clusterlite.telemetry import get_logger
 
@@ -22,6 +24,20 @@ _STEADY_S: Final = 1.0
 """A child that was up for so long is restarted at once when it dies."""
 
 _log = get_logger("clusterlite.serve")
+
+
+class Told(TypedDict, total=False):
+    """What a child tells its supervisor: an object a line, each in one write.
+
+    Args:
+        pid: of the child, which serves from now on unless it has ended.
+        node: of the node process that came up: cluster, state, position and reason.
+        saved: of the node process that ended in order: position and count of tables.
+    """
+
+    pid: int
+    node: dict[str, Any]
+    saved: dict[str, Any]
 
 
 @dataclass
@@ -38,6 +54,7 @@ class Child:
         up_at: since when the present one serves, None before.
         was_up: whether any of them has served.
         failures: deaths in a row of processes that were not up for long.
+        environment: added to the parent's.
     """
 
     role: str
@@ -49,24 +66,17 @@ class Child:
     up_at: float | None = None
     was_up: bool = False
     failures: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
         """Start a process."""
         self.up_at = None
-        # A terminal's Ctrl-C reaches the children too, also before they can say that they ignore
-        # it; they inherit the mask, and the supervisor gets the signal a moment later.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "clusterlite.cli.child", self.role, *self.arguments],
-                pass_fds=self.descriptors,
-                stdin=subprocess.PIPE,
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if self.process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError), self.process.stdin as settings:
-                settings.write(self.settings.encode())
+        self.process = start_process(
+            ["-m", "clusterlite.cli.child", self.role, *self.arguments],
+            self.settings,
+            pass_fds=self.descriptors,
+            env=os.environ | self.environment,
+        )
 
     def is_up(self, now: float) -> None:
         """Its process serves from now on."""
@@ -85,6 +95,34 @@ class Child:
     def hopeless(self) -> bool:
         """Whether it was never up, however often it was tried."""
         return not self.was_up and self.failures >= STARTS_MAX
+
+
+def start_process(
+    arguments: Sequence[str], settings: str, **options: Any
+) -> subprocess.Popen[bytes]:
+    """Start a Python process that reads its settings and that no Ctrl-C reaches.
+
+    Args:
+        arguments: of the interpreter.
+        settings: for its standard input.
+        options: as `subprocess.Popen`.
+    """
+    # A terminal's Ctrl-C reaches the children too, also before they can say that they ignore
+    # it; they inherit the mask, and the supervisor gets the signal a moment later.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE, **options)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError), process.stdin as given:
+            given.write(settings.encode())
+    return process
+
+
+def read_told(lines: bytes) -> list[Told]:
+    """The lines that children wrote."""
+    return [json.loads(line) for line in lines.splitlines()]
 
 
 def stop_all(children: Iterable[Child], wait_s: float = STOP_WAIT_S) -> None:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterable
+from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 import clusterlite
+from clusterlite.cli import logs, project, replicas
 from clusterlite.cli.banner import print_banner, print_farewell
+from clusterlite.cli.reset import reset
+from clusterlite.cli.status import status
 from clusterlite.config import Settings, load_settings
-from clusterlite.errors import ClusterLiteError, ConfigError
+from clusterlite.errors import ClusterLiteError
 
 EXIT_USAGE = 2
-_STATUS_WAIT_S = 3.0
 
 app = typer.Typer(
     help="Distributed SQLite: every node a whole database, every write an event in one log.",
@@ -30,10 +28,13 @@ app = typer.Typer(
 )
 
 
-def run() -> None:
-    """Run the command line; errors of ours are a line, not a traceback."""
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line, the process's by default; errors of ours are a line, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # rows may hold what the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        app(arguments)
     except ClusterLiteError as error:
         fail(str(error))
 
@@ -44,12 +45,41 @@ def fail(message: str, code: int = EXIT_USAGE) -> NoReturn:
     raise SystemExit(code)
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(clusterlite.__version__)
+        raise typer.Exit
+
+
 def _help(name: str) -> str:
+    """What a setting is for, its default, and its name in the environment."""
     field = Settings.model_fields[name]
-    return f"{field.description} [env CLUSTERLITE_{name.upper()}]"
+    default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+    shown = f" Default: {default}." if default not in {"", None, False} else ""
+    return f"{field.description}{shown} Environment: CLUSTERLITE_{name.upper()}."
 
 
-@app.command()
+def _examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\n\n".join(["Examples:" if len(lines) > 1 else "Example:", *lines])
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=_say_version),
+    ] = False,
+) -> None:
+    """What may stand before any command."""
+
+
+@app.command(
+    epilog=_examples(
+        "clusterlite serve",
+        "clusterlite serve --entities shop --log kafka://broker-1:9092,broker-2:9092/events",
+    )
+)
 def serve(
     host: Annotated[str | None, typer.Option(help=_help("host"))] = None,
     port: Annotated[int | None, typer.Option(help=_help("port"))] = None,
@@ -60,6 +90,9 @@ def serve(
     workers: Annotated[int | None, typer.Option(help=_help("workers"))] = None,
     entities: Annotated[list[str] | None, typer.Option(help=_help("entities"))] = None,
     allow_origin: Annotated[list[str] | None, typer.Option(help=_help("allow_origin"))] = None,
+    reload: Annotated[bool | None, typer.Option("--reload", help=_help("reload"))] = None,
+    log_format: Annotated[str | None, typer.Option(help=_help("log_format"))] = None,
+    access_log: Annotated[bool | None, typer.Option(help=_help("access_log"))] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with these settings.")] = None,
 ) -> None:
     """Serve a node: the page, the REST interface and the replica, until Ctrl-C.
@@ -68,6 +101,7 @@ def serve(
     """
     from clusterlite.cli.entities import load_entities  # noqa: PLC0415 - only serve needs them
     from clusterlite.cli.supervisor import Supervisor  # noqa: PLC0415
+    from clusterlite.cli.voice import Voice  # noqa: PLC0415
     from clusterlite.http.service import Served  # noqa: PLC0415
     from clusterlite.log.open import make_log  # noqa: PLC0415
     from clusterlite.telemetry import configure_logging  # noqa: PLC0415
@@ -83,113 +117,67 @@ def serve(
             "workers": workers,
             "entities": ",".join(entities) if entities else None,
             "allow_origin": ",".join(allow_origin) if allow_origin else None,
+            "reload": reload,
+            "log_format": log_format,
+            "access_log": access_log,
         },
         config,
     )
-    configure_logging("serve")
+    configure_logging("serve", settings.log_format)
+    voice = Voice(settings.log_format)
+    # A change within a second of another would be hidden by bytecode: see `cli.reload`.
+    sys.dont_write_bytecode |= settings.reload
     # What can be refused is refused here, before any process is started.
     make_log(settings.log_url)
     tables = [Served(operations).name for operations in load_entities(settings.entities)]
-    code = Supervisor(settings).run(lambda bound: print_banner(settings, bound, tables))
-    print_farewell(settings)
-    raise SystemExit(code)
+    ended = Supervisor(settings, voice).run(
+        lambda found, node: print_banner(voice, found, tables, node)
+    )
+    # Whoever was refused has been told why; that is all they need to know.
+    if ended.code == 0:
+        print_farewell(voice, settings, ended.saved, ended.served_s)
+    raise SystemExit(ended.code)
 
 
-@app.command()
-def status(
-    urls: Annotated[
-        list[str] | None, typer.Argument(help="Nodes; this machine's by default.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a node.")] = False,
-) -> None:
-    """Show where nodes are: state, position, lag, running hash.
+_INSIDE = "Look inside"
+_REPAIR = "Set right"
 
-    Ends with 1 where one is not ready, or two differ at the same position.
-    """
-    found = [(url, _ask(url)) for url in urls or ["http://127.0.0.1:8082"]]
-    if as_json:
-        for url, node in found:
-            typer.echo(json.dumps({"url": url, **node}))
-    else:
-        Console().print(_status_table(found))
-        for url, node in found:
-            reason = node.get("reason")
-            if reason:
-                typer.echo(f"{url}: {reason['reason']}: {reason['detail']}\n  {reason['cure']}")
-    differing = _differing(node for _, node in found)
-    for position in differing:
-        typer.echo(f"the nodes at position {position} differ: their states should be equal there")
-    if differing or any(node["state"] != "ready" for _, node in found):
-        raise SystemExit(1)
+app.command(
+    epilog=_examples(
+        "clusterlite status", "clusterlite status http://node-1:8082 http://node-2:8082"
+    )
+)(status)
+app.command(epilog=_examples("clusterlite init", "clusterlite init shop"))(project.init)
+
+_log = typer.Typer(no_args_is_help=True)
+_log.command(
+    epilog=_examples(
+        "clusterlite log tail -f", "clusterlite log tail --log kafka://broker-1:9092/events -n 100"
+    )
+)(logs.tail)
 
 
-def _differing(nodes: Iterable[dict[str, Any]]) -> list[int]:
-    """Positions at which nodes of one cluster have different hashes (I5)."""
-    hashes: dict[tuple[str, int], set[str]] = {}
-    for node in nodes:
-        if "hash" in node:
-            hashes.setdefault((node["cluster"], node["position"]), set()).add(node["hash"])
-    return sorted(position for (_, position), found in hashes.items() if len(found) > 1)
+@_log.callback()
+def _log_help() -> None:
+    """Look into a log: what was asked of the cluster, in which order."""
 
 
-def _ask(url: str) -> dict[str, Any]:
-    if not url.startswith(("http://", "https://")):
-        url = f"http://{url}"
-    try:
-        answer = urllib.request.urlopen(f"{url.rstrip('/')}/-/cluster", timeout=_STATUS_WAIT_S)  # noqa: S310 - http(s) only
-        with answer:
-            found = json.load(answer)
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        return {"state": "unreachable", "reason": _reason(str(error))}
-    return found if isinstance(found, dict) else {"state": "unreachable", "reason": None}
+app.add_typer(_log, name="log", rich_help_panel=_INSIDE, epilog=_examples("clusterlite log tail"))
+app.command(
+    rich_help_panel=_INSIDE,
+    epilog=_examples("clusterlite sqlite data", 'clusterlite sqlite data "SELECT * FROM users"'),
+)(replicas.sqlite)
+app.command(rich_help_panel=_INSIDE, epilog=_examples("clusterlite copy data users.sqlite"))(
+    replicas.copy
+)
+app.command(rich_help_panel=_INSIDE, epilog=_examples("clusterlite verify data"))(replicas.verify)
+app.command(
+    rich_help_panel=_REPAIR,
+    epilog=_examples("clusterlite reset", "clusterlite reset --data data --log file:data/log"),
+)(reset)
 
 
-def _reason(detail: str) -> dict[str, str]:
-    return {"reason": "unreachable", "detail": detail, "cure": "Is the node running there?"}
-
-
-def _status_table(found: list[tuple[str, dict[str, Any]]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("url", "node", "state", "position", "lag", "hash"):
-        table.add_column(heading)
-    for url, node in found:
-        cells = [node.get(name) for name in ("node", "state", "position", "lag")]
-        shown = ["-" if cell is None else str(cell) for cell in cells]
-        table.add_row(url, *shown, str(node.get("hash", ""))[:12])
-    return table
-
-
-@app.command()
-def verify(
-    data: Annotated[Path, typer.Argument(help="Data folder, or a replica's file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-) -> None:
-    """Check a replica's file and print the hash of its contents.
-
-    Equal replicas at one position have equal content hashes. Safe beside a running node.
-    """
-    import apsw  # noqa: PLC0415 - only this command reads files itself
-
-    from clusterlite.replica.folder import DataFolder  # noqa: PLC0415
-    from clusterlite.replica.verify import verify as verify_file  # noqa: PLC0415
-
-    path = DataFolder(data).replica if data.is_dir() else data
-    if not path.exists():
-        raise ConfigError(f"there is no replica at {path}")
-    try:
-        found = verify_file(path)
-    except apsw.Error as error:
-        fail(f"{path} cannot be read: {error}. Move it aside: it is rebuilt from the log", 1)
-    if as_json:
-        typer.echo(json.dumps(found._asdict()))
-    else:
-        for name, value in found._asdict().items():
-            typer.echo(f"{name:<9} {value}")
-    if found.damage:
-        raise SystemExit(1)
-
-
-@app.command()
+@app.command(rich_help_panel=_REPAIR, epilog=_examples("clusterlite adopt --moved data/log"))
 def adopt(
     log: Annotated[Path, typer.Argument(help="The embedded log's file.")],
     moved: Annotated[
@@ -205,7 +193,7 @@ def adopt(
     typer.echo(f"{log} is this log's only copy now")
 
 
-@app.command()
+@app.command(epilog=_examples("clusterlite version"))
 def version() -> None:
     """Print the version."""
     typer.echo(clusterlite.__version__)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+from collections.abc import Callable
 from typing import Final, TextIO
 
 from clusterlite.telemetry import as_text, has_colours
@@ -35,7 +36,8 @@ class AccessLog:
 
     def __init__(self, stream: TextIO, log_format: str = "auto") -> None:
         self._stream = stream
-        self._render = self._text if as_text(log_format, stream) else self._json
+        text = as_text(log_format, stream)
+        self._render: Callable[..., str] = self._text if text else self._json
         self._colours = has_colours(stream)
         self._pid = os.getpid()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Final
 import uvicorn
 
 from clusterlite.core.registry import EntityRegistry
+from clusterlite.http.access import AccessLog
 from clusterlite.http.app import App
 from clusterlite.http.cors import Cors
 from clusterlite.http.protocol import Protocol, sweep
@@ -35,6 +37,8 @@ class WorkerSettings:
         host: that the node listens on.
         allow_origins: that may write from a browser.
         node_id: for events.
+        access_log: whether each answer is a line on stderr.
+        log_format: of those lines: `auto`, `text` or `json`.
     """
 
     listening: int
@@ -42,6 +46,8 @@ class WorkerSettings:
     host: str
     allow_origins: tuple[str, ...]
     node_id: str
+    access_log: bool = False
+    log_format: str = "auto"
 
 
 class _Server(uvicorn.Server):
@@ -81,9 +87,10 @@ def run_worker(
         node_id=settings.node_id,
     )
     listening = socket.socket(fileno=settings.listening)
+    observe = AccessLog(sys.stderr, settings.log_format) if settings.access_log else None
     server = _Server(
         uvicorn.Config(
-            App(service),
+            App(service, observe),
             loop="uvloop",
             http=Protocol,
             ws="none",
