@@ -12,7 +12,7 @@ export PYTHON
 SETUP := sh tools/setup.sh
 BIN := .venv/bin
 
-.PHONY: help run test lint format bench bench-large cluster cluster-check pins clean
+.PHONY: help run test lint format bench bench-large cluster cluster-check fault-run pins clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1  /p' Makefile | awk '{ $$2 = sprintf("%-14s", $$2); print "  " $$0 }'
@@ -52,6 +52,10 @@ cluster: ## a real Kafka, three nodes and Nginx on port 8082, until Ctrl-C
 cluster-check: ## load a cluster while a node is killed, then compare with the topic
 	@$(SETUP) dev kafka nginx
 	@exec $(BIN)/python -m tools.cluster_check $(ARGS)
+
+fault-run: ## faults in turn under load for ten minutes; ARGS="--minutes 2 --seed 7"
+	@$(SETUP) dev kafka nginx
+	@exec $(BIN)/python -m tools.fault_run $(ARGS)
 
 # Compiled with the oldest Python: later ones need a part of what it needs, never more.
 PIN := CUSTOM_COMPILE_COMMAND="make pins" PIP_FIND_LINKS= $(BIN)/pip-compile --quiet --upgrade \

@@ -1,0 +1,118 @@
+"""The pure parts of the fault run: which fault comes next, and what the run reports."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final, NamedTuple
+
+from tools.check_load import Operation
+from tools.check_model import Model
+
+NODE_FAULTS: Final = (
+    "node process killed",
+    "worker killed",
+    "whole node killed",
+    "node paused",
+)
+BROKER_FAULTS: Final = ("broker killed", "broker restarted", "broker paused")
+DISK_FAULT: Final = "disk full"
+
+
+class Fault(NamedTuple):
+    """What is done next.
+
+    Args:
+        kind: one of the above.
+        node: index of the node that it is done to, None for the broker.
+    """
+
+    kind: str
+    node: int | None
+
+
+def plan(seed: int, nodes: int, disk: int | None) -> Iterator[Fault]:
+    """Faults without end: every kind once, in an order of the seed's, then all of them again.
+
+    Args:
+        seed: of the order, and of the nodes that are hit.
+        nodes: how many there are.
+        disk: index of the node whose disk can be filled, None for no such fault.
+    """
+    chance = random.Random(seed)
+    kinds = [*NODE_FAULTS, *BROKER_FAULTS, *([] if disk is None else [DISK_FAULT])]
+    while True:
+        chance.shuffle(kinds)
+        for kind in kinds:
+            if kind in NODE_FAULTS:
+                yield Fault(kind, chance.randrange(nodes))
+            else:
+                yield Fault(kind, disk if kind == DISK_FAULT else None)
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How one fault went.
+
+    Args:
+        fault: what was done.
+        at_s: when, from the run's begin.
+        lasted_s: until its cause was gone: 0 for a kill.
+        back_s: from then on, until the nodes that it hit were ready and had acknowledged a write;
+            None where they did not.
+        answers: of the clients from its begin until then, by status; 0 for none at all.
+    """
+
+    fault: Fault
+    at_s: float
+    lasted_s: float
+    back_s: float | None
+    answers: Counter[int] = field(default_factory=Counter)
+
+    def line(self) -> str:
+        """For the output of the run."""
+        where = "" if self.fault.node is None else f" of node-{self.fault.node + 1}"
+        back = "NOT BACK" if self.back_s is None else f"back after {self.back_s:6.2f} s"
+        done = sum(self.answers[status] for status in (200, 201, 204))
+        return (
+            f"{self.at_s:7.1f} s  {self.fault.kind + where:<30} for {self.lasted_s:5.1f} s, "
+            f"{back}, meanwhile {done} done, {self.answers[202]} x 202, "
+            f"{self.answers[503]} x 503, {self.answers[504]} x 504, "
+            f"{self.answers[502] + self.answers[0]} cut off"
+        )
+
+
+def table(recoveries: Sequence[Recovery]) -> list[str]:
+    """Times to recover, a line for each kind of fault."""
+    lines = [f"{'fault':<22} {'times':>5} {'median':>8} {'worst':>8}  503s   504s"]
+    for kind in dict.fromkeys(recovery.fault.kind for recovery in recoveries):
+        of_kind = [recovery for recovery in recoveries if recovery.fault.kind == kind]
+        back = [recovery.back_s for recovery in of_kind if recovery.back_s is not None]
+        times = [f"{value:6.2f} s" for value in (median(back), max(back))] if back else ["-", "-"]
+        refused, unknown = (sum(r.answers[status] for r in of_kind) for status in (503, 504))
+        lines.append(
+            f"{kind:<22} {len(of_kind):>5} {times[0]:>8} {times[1]:>8}  {refused:<6} {unknown}"
+        )
+    return lines
+
+
+def not_back(recoveries: Sequence[Recovery]) -> list[str]:
+    """The faults after which a node did not come back by itself."""
+    return [f"did not recover: {r.line().strip()}" for r in recoveries if r.back_s is None]
+
+
+def acknowledged(history: Sequence[Operation]) -> list[Operation]:
+    """The writes that a client was told to have had their effect."""
+    return [operation for operation in history if operation.fate == "done"]
+
+
+def lost(history: Sequence[Operation], model: Model) -> list[Operation]:
+    """Those of them that the topic does not have, or has without effect."""
+    return [
+        operation
+        for operation in acknowledged(history)
+        if model.outcomes.get(operation.event or "") != (operation.position, "applied")
+    ]
