@@ -410,7 +410,7 @@ def _connect(path: Path) -> apsw.Connection:
     try:
         connection = apsw.Connection(str(path))
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-        connection.pragma("journal_mode", "wal")
+        _use_wal(connection)
         # The log is what everything else is rebuilt from: a commit is on disk when it returns.
         connection.pragma("synchronous", "FULL")
         connection.pragma("journal_size_limit", WAL_BYTES_MAX)
@@ -424,6 +424,20 @@ def _connect(path: Path) -> apsw.Connection:
         check_room(path.parent, 0)
         raise LogUnavailable(f"the log {path}: {error}") from error
     return connection
+
+
+def _use_wal(connection: apsw.Connection) -> None:
+    """SQLite gives up at once where two processes make one file: then it is tried again."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOCK_POLL_S)
+        else:
+            return
 
 
 def _checkpoint(connection: apsw.Connection, name: str, pages: int) -> int:

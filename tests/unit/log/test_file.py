@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import socket
 import stat
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +128,22 @@ def test_a_log_for_which_no_descriptor_is_left_opens_once_there_is_one(
     log.open()
     assert append(log, b"0") == [0]
     log.close()
+
+
+def test_many_that_make_one_new_log_at_once_all_open_it(tmp_path: Path) -> None:
+    """SQLite gives up at once where two connections make one file a WAL file."""
+    together = threading.Barrier(4)
+
+    def begin(path: Path) -> int:
+        log = FileLog(path)
+        together.wait(10)
+        try:
+            log.open()
+            return log.append([b"x"])[0].result()
+        finally:
+            log.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        for number in range(30):
+            path = tmp_path / f"log-{number}"
+            assert sorted(threads.map(begin, [path] * 4)) == [0, 1, 2, 3]
