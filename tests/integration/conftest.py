@@ -10,7 +10,7 @@ import pytest
 from clusterlite.log.kafka import KafkaLog
 from tests.http_node import http_node
 from tests.processes import Serve
-from tools.kafka import KafkaCluster
+from tools.kafka import KafkaBroker, KafkaCluster
 
 OpenLog = Callable[..., KafkaLog]
 
@@ -41,6 +41,18 @@ def open_log() -> Iterator[OpenLog]:
 def log(kafka: KafkaCluster, topic: str, open_log: OpenLog) -> KafkaLog:
     """A log over a fresh topic of the shared broker."""
     return open_log(kafka.address, topic)
+
+
+@pytest.fixture
+def broker(single: KafkaCluster) -> Iterator[KafkaBroker]:
+    """The broker of a module's own `single` cluster, which runs again after the test."""
+    broker = single.brokers[0]
+    yield broker
+    if broker.running:
+        broker.resume()
+    else:
+        broker.start()
+        broker.wait_started()
 
 
 @pytest.fixture(scope="session")

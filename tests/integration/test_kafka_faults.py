@@ -32,17 +32,6 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
 
 
 @pytest.fixture
-def broker(single: KafkaCluster) -> Iterator[KafkaBroker]:
-    broker = single.brokers[0]
-    yield broker
-    if broker.running:
-        broker.resume()
-    else:
-        broker.start()
-        broker.wait_started()
-
-
-@pytest.fixture
 def log(single: KafkaCluster, broker: KafkaBroker, topic: str, open_log) -> KafkaLog:
     return open_log(single.address, topic)
 

@@ -55,18 +55,6 @@ def admin(single: KafkaCluster) -> AdminClient:
     return AdminClient({"bootstrap.servers": single.address})
 
 
-@pytest.fixture
-def broker(single: KafkaCluster) -> Iterator[KafkaBroker]:
-    """The broker, which runs again after the test."""
-    broker = single.brokers[0]
-    yield broker
-    if broker.running:
-        broker.resume()
-    else:
-        broker.start()
-        broker.wait_started()
-
-
 @pytest.fixture(scope="module")
 def node(single: KafkaCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """A node with a row."""

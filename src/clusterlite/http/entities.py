@@ -125,22 +125,30 @@ class EntityRoutes:
         limit = _limit(parameters.get("_limit"), service.limits.rows)
         after = _read_cursor(parameters.get("_cursor"))
         asked = service.asked_position(request)
-        position, _ = service.snapshot().written(served.selection)
+        position, written = service.snapshot().written(served.selection)
         if position < asked:
             return self._list_later(request, served, after, limit, asked)
-        return self._page(request, served, after, limit)
+        return self._page(request, served, after, limit, position, written)
 
     async def _list_later(
         self, request: Request, served: Served, after: str, limit: int, asked: int
     ) -> Response:
         await self._service.reach(asked)
-        position, _ = self._service.snapshot().written(served.selection)
+        position, written = self._service.snapshot().written(served.selection)
         _must_reach(position, asked)
-        return self._page(request, served, after, limit)
+        return self._page(request, served, after, limit, position, written)
 
-    def _page(self, request: Request, served: Served, after: str, limit: int) -> Response:
+    def _page(
+        self,
+        request: Request,
+        served: Served,
+        after: str,
+        limit: int,
+        position: int,
+        written: int,
+    ) -> Response:
+        """The rows, in the snapshot that told `position` and `written`."""
         service = self._service
-        position, written = service.snapshot().written(served.selection)
         query = request.raw_query
         mark = blake2b(query, digest_size=6).hexdigest() if query else "0"
         etag = f'"{written}-{mark}"'.encode()

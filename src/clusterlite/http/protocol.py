@@ -128,7 +128,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Choose the request's way."""
-        parser, url, cycle = self.parser, self.url, self.cycle
+        parser, url = self.parser, self.url
         if parser.should_upgrade() or self.transport.is_closing():
             return
         version = parser.get_http_version()
@@ -138,7 +138,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._awaits = _BODY
         if (
-            (cycle is None or cycle.response_complete)
+            not self._is_answering()
             and url[:1] == b"/"
             and url[1:2].isalpha()
             and not self.expect_100_continue
@@ -313,9 +313,7 @@ class Protocol(HttpToolsProtocol):
         Args:
             now: by the monotonic clock.
         """
-        cycle = self.cycle
-        answering = cycle is not None and not cycle.response_complete
-        if now < self._deadline or (answering and self._awaits != _BODY):
+        if now < self._deadline or (self._is_answering() and self._awaits != _BODY):
             return
         if self._awaits:
             self._refuse(
