@@ -47,10 +47,15 @@ class App:
     Args:
         service: its parts; opened and closed with the ASGI lifespan.
         observe: told of each answer; nobody by default.
+        start_wait_s: how long the start waits for a node that serves its tables, in seconds;
+            what is asked after that is told what is missing.
     """
 
-    def __init__(self, service: Service, observe: Observe | None = None) -> None:
+    def __init__(
+        self, service: Service, observe: Observe | None = None, start_wait_s: float = 0.0
+    ) -> None:
         self.observe = observe
+        self._start_wait_s = start_wait_s
         self.body_bytes_max = service.limits.body_bytes
         self._service = service
         self._entities = EntityRoutes(service)
@@ -158,7 +163,7 @@ class App:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                await self._service.link.open()
+                await self._service.open(self._start_wait_s)
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self._service.link.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -116,6 +117,17 @@ class Service:
         self._looked_at = 0.0
         self._incarnation = ""
         self._reader: Reader | None = None
+        self._serves = asyncio.Event()
+
+    async def open(self, wait_s: float) -> None:
+        """Connect to the node process, and wait until it serves its tables, but not for long.
+
+        Args:
+            wait_s: the longest wait, in seconds.
+        """
+        await self.link.open()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._serves.wait(), wait_s)
 
     @property
     def reader(self) -> Reader:
@@ -183,6 +195,8 @@ class Service:
                 served.ready = True
                 served.schema = known_schema(table, served.names)
         self.serving = hello.serving
+        if hello.serving:
+            self._serves.set()
 
     def table(self, name: str) -> Served:
         """A served table.

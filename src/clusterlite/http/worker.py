@@ -25,6 +25,8 @@ from clusterlite.http.service import Service
 
 BACKLOG: Final = 2048
 SHUTDOWN_S: Final = 5
+START_WAIT_S: Final = 2.0
+"""How long connections wait at the socket for a node that comes up, before they are told so."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def run_worker(
     observe = AccessLog(sys.stderr, settings.log_format) if settings.access_log else None
     server = _Server(
         uvicorn.Config(
-            App(service, observe),
+            App(service, observe, START_WAIT_S),
             loop="uvloop",
             http=Protocol,
             ws="none",
