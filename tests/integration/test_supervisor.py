@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from clusterlite.cli.children import STARTS_MAX
+from clusterlite.cli.children import STARTS_MAX, start_process
+from clusterlite.config import Settings
+from clusterlite.http.worker import START_WAIT_S
 from tests.processes import Serve, alive, wait_until
 
 GIVES_UP_S = 20.0
@@ -212,3 +214,26 @@ def test_operations_that_http_cannot_serve_are_refused_before_anything_starts(
     assert node.process.wait(30) == 2
     assert "extends DeclaredOperations" in node.said()
     assert "Traceback" not in node.said()
+
+
+def test_a_worker_that_waits_for_its_node_ends_quietly_when_it_is_asked_to(tmp_path: Path) -> None:
+    life, ends_life = os.pipe()
+    says_up, up = os.pipe()
+    settings = Settings(data=tmp_path / "node").model_dump_json()
+    with socket.create_server(("127.0.0.1", 0)) as listening, (tmp_path / "err").open("wb") as err:
+        passed = (life, up, listening.fileno())
+        arguments = ["-m", "clusterlite.cli.child", "worker", *map(str, passed)]
+        process = start_process(arguments, settings, pass_fds=passed, stderr=err)
+        wait_until(lambda: handles(process.pid, signal.SIGTERM))
+        process.terminate()
+        assert process.wait(START_WAIT_S) in {0, -signal.SIGTERM}
+    for descriptor in (life, ends_life, says_up, up):
+        os.close(descriptor)
+    assert (tmp_path / "err").read_text() == ""
+
+
+def handles(pid: int, number: signal.Signals) -> bool:
+    """Whether a process handles the signal by itself."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (caught,) = re.findall(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return bool(int(caught, 16) >> (number - 1) & 1)

@@ -15,6 +15,8 @@ from clusterlite.core.event import Stamp
 from clusterlite.core.fields import INT64_MAX, INT64_MIN, TYPES, Unconvertible, canonical_json
 from clusterlite.core.names import is_key
 from clusterlite.core.patch import merge
+from clusterlite.core.schema import Column, Table
+from clusterlite.core.spelled import InsertReader
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 numbers = st.integers(INT64_MIN, INT64_MAX) | st.floats(allow_nan=False, allow_infinity=False)
@@ -129,3 +131,76 @@ def test_our_own_spelling_is_decoded_as_any_other(
     ).encode()
     for value in (own, spelled, compact, own[:-1], own + b" ", own.replace(b'"fp"', b'"id"')):
         assert codec.decode(value, 5) == codec._decode_any(value, 5)
+
+
+FITTING: dict[str, list[Any]] = {
+    "text": ["", "é", "\x00", "5"],
+    "integer": [0, INT64_MAX, INT64_MIN],
+    "real": [0.5, -0.0, 1e300],
+    "boolean": [True, False],
+    "timestamp": ["2026-11-22T20:00:00.5+02:00"],
+    "date": ["2026-11-22"],
+    "decimal": ["12.30", "-1"],
+    "uuid": ["018F3C5E-7b1a-7c3d-9e4f-0123456789ab"],
+    "blob": ["AA=="],
+    "json": [{"b": 1, "a": [None]}],
+    "any": [1, [1]],
+}
+OTHERWISE: list[Any] = [None, 1, 1.5, True, "x", "9" * 40, INT64_MAX + 1, {}, []]
+OPAQUE = {"json", "any"}
+"""Types of which no JSON type says all; their tables are read in full."""
+
+
+@st.composite
+def columns_and_values(draw: st.DrawFn) -> list[tuple[Column, Any]]:
+    drawn: list[tuple[Column, Any]] = []
+    for kind in draw(st.lists(st.sampled_from(sorted(TYPES)), max_size=4)):
+        required = draw(st.booleans())
+        choices = FITTING[kind] if draw(st.booleans()) else FITTING[kind] + OTHERWISE
+        value = draw(st.sampled_from(choices))
+        drawn.append((Column(f"class{len(drawn)}", kind, scale=2, required=required), value))
+    return drawn
+
+
+@settings(max_examples=500)
+@given(
+    columns_and_values(),
+    st.sampled_from(["k", "", "-k", "_k", "@k", "a\nb", "k" * 256, "\u202e"]),
+    changed,
+    st.booleans(),
+)
+def test_an_insert_that_is_read_at_once_is_what_the_full_reading_finds(
+    drawn: list[tuple[Column, Any]], key: str, change: dict[str, Any], shuffled: bool
+) -> None:
+    table = Table("users", tuple(column for column, _ in drawn))
+    row = {"id": key, **{column.name: value for column, value in drawn}}
+    if shuffled:
+        row = dict(reversed(row.items()))
+    stamp = Stamp("e-1", "2026-11-22T20:00:00.000001Z", "c-1", "n", 7, fp="f")
+    own = codec.encode(stamp, "INSERT", "users", row, schema=2)
+    altered = codec._encode({**json.loads(own), **change})
+    reader = InsertReader(table)
+    for value in (own, altered, own + b" ", own.replace(b'"INSERT"', b'"UPDATE"')):
+        found = reader.read(value)
+        if found is None:
+            continue
+        event = codec._decode_any(value, 5)
+        assert event is not None
+        assert (event.operation, event.table, event.format) == ("INSERT", "users", 1)
+        assert (event.problem, event.changes[0].condition) == (None, None)
+        insert, stored = found
+        assert (insert.id, insert.cluster, insert.after, insert.fp, insert.schema) == (
+            *(event.id, event.cluster, event.after, event.fp),
+            event.changes[0].schema,
+        )
+        data = event.data
+        assert list(data) == ["id", *(column.name for column, _ in drawn)]
+        expected = [None if (v := data[c.name]) is None else c.stored(v) for c, _ in drawn]
+        assert list(stored) == [event.changes[0].key, *expected]
+        assert not any(c.required and v is None for (c, _), v in zip(drawn, expected, strict=True))
+    fits = all(
+        column.type not in OPAQUE and any(value is item for item in FITTING[column.type])
+        for column, value in drawn
+    )
+    if fits and is_key(key) and (not shuffled or len(row) == 1):
+        assert reader.read(own) is not None

@@ -5,10 +5,10 @@ r"""Which bytes are JSON for us (rules 2): a table of our own, not a library's h
     no lone surrogates, no raw controls  finite floats
 
 The decoder is msgspec, which refuses NaN, malformed UTF-8 and lone surrogates. What it lets
-pass is judged here. Duplicate keys are found without a second parse: a text that is, byte for
-byte, how the decoded value is written has none; in any other every key has one colon outside
-strings, so where the text holds as many colons as the value accounts for, nothing was dropped.
-Only a text that does not add up, or writes characters as `\\u`, is read a second time.
+pass is judged here. Duplicate keys are found without a second parse: every key has one colon
+outside strings, so where the decoded value is written with as many colons as the text holds,
+nothing was dropped. Only a text that does not add up, or writes characters as `\\u`, is read a
+second time.
 """
 
 from __future__ import annotations
@@ -48,24 +48,10 @@ def read_json(raw: bytes, depth_max: int = DEPTH_MAX) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _refuse_depth(raw)
         raise Unreadable(str(error)) from None
-    if _encode(value) != raw and (_colons(value) != raw.count(b":") or b"\\u" in raw):
+    written = _encode(value)
+    if written != raw and (written.count(b":") != raw.count(b":") or b"\\u" in raw):
         _refuse_duplicate_keys(raw)
     return value
-
-
-def _colons(value: Any) -> int:
-    """How many colons the text of `value` holds, unless it writes some as escapes."""
-    kind = type(value)
-    if kind is str:
-        return value.count(":")  # type: ignore[no-any-return]
-    if kind is dict:
-        colons = len(value)
-        for key, item in value.items():
-            colons += key.count(":") + (item.count(":") if type(item) is str else _colons(item))
-        return colons
-    if kind is list:
-        return sum(map(_colons, value))
-    return 0
 
 
 def _refuse_depth(raw: bytes) -> None:

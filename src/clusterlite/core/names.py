@@ -13,7 +13,14 @@ from typing import Final
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}\Z")
 _SQLITE = "sqlite_"
-_KEY = re.compile(r"[^\x00-\x1f\x7f-\x9f_-][^\x00-\x1f\x7f-\x9f]{0,254}\Z")
+
+KEY: Final = r"[^\x00-\x1f\x7f-\x9f_-][^\x00-\x1f\x7f-\x9f]{0,254}"
+"""A pattern of the keys that our own writers bring,"""
+
+EVENT_ID: Final = r"[^\x00-\x1f\x7f-\x9f_@-][^\x00-\x1f\x7f-\x9f]{0,254}"
+"""and of their events' ids: `@` begins the name of an event without one."""
+
+_KEY = re.compile(KEY + r"\Z")
 _UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 KEY_RULE = "1 to 255 characters, no control characters, not beginning with '_' or '-'"

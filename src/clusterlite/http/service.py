@@ -118,6 +118,7 @@ class Service:
         self._incarnation = ""
         self._reader: Reader | None = None
         self._serves = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open(self, wait_s: float) -> None:
         """Connect to the node process, and wait until it serves its tables, but not for long.
@@ -125,9 +126,15 @@ class Service:
         Args:
             wait_s: the longest wait, in seconds.
         """
+        self._loop = asyncio.get_running_loop()
         await self.link.open()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._serves.wait(), wait_s)
+
+    def stop_waiting(self) -> None:
+        """End a wait of `open`; from any thread, or a signal's handler."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._serves.set)
 
     @property
     def reader(self) -> Reader:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -53,23 +54,37 @@ class WorkerSettings:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's, which says when it has started and looks after connections that wait."""
+    """Uvicorn's, which says when it has started and looks after connections that wait.
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    Args:
+        config: of the server.
+        service: whose start is not waited for any more once a signal came.
+        started: called once requests are answered.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, service: Service, started: Callable[[], None]
+    ) -> None:
         super().__init__(config)
+        self._service = service
         self._says_started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Uvicorn's, which ends the process where the application does not start."""
+        self._sweeping = asyncio.create_task(sweep(self.server_state.connections))
         await super().startup(sockets=sockets)
         if not self.should_exit:
-            self._sweeping = asyncio.create_task(sweep(self.server_state.connections))
             self._says_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Uvicorn's; connections are looked after until it ends."""
         await super().shutdown(sockets=sockets)
         self._sweeping.cancel()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Uvicorn's, also while it starts."""
+        super().handle_exit(sig, frame)
+        self._service.stop_waiting()
 
 
 def run_worker(
@@ -105,6 +120,7 @@ def run_worker(
             backlog=BACKLOG,
             timeout_graceful_shutdown=SHUTDOWN_S,
         ),
+        service,
         started,
     )
     server.run(sockets=[listening])

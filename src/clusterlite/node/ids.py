@@ -6,13 +6,26 @@ import os
 import random
 import threading
 import time
+from typing import Final
 
 _RANDOM = random.Random(os.urandom(32))  # noqa: S311 - ids are unique, they guard nothing
 _LOCK = threading.Lock()
-_COUNTER_BITS = 74
-_last = [0, 0]
+_LOW_BITS: Final = 48
+"""Of the 74 bits beside the time, those that the text shows as its last group."""
+
+_HIGH_BITS: Final = 26
+
 _seconds: list[tuple[int, str]] = [(0, "")]
 """The second last asked for, with its text: one value, so that threads cannot mix two."""
+
+
+class _Last:
+    """What the last id was made of; the text before its last group is made once a millisecond."""
+
+    ms = 0
+    high = 0
+    low = 0
+    head = ""
 
 
 def uuid7() -> str:
@@ -23,19 +36,21 @@ def uuid7() -> str:
     """
     now_ms = time.time_ns() // 1_000_000
     with _LOCK:
-        if now_ms > _last[0]:
-            _last[0] = now_ms
-            _last[1] = _RANDOM.getrandbits(_COUNTER_BITS - 1)
+        if now_ms > _Last.ms:
+            _Last.low = _RANDOM.getrandbits(_LOW_BITS)
+            _begin(now_ms, _RANDOM.getrandbits(_HIGH_BITS - 1))
         else:
-            _last[1] += 1 + _RANDOM.getrandbits(32)
-        now_ms, counter = _last
-    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - half the time of an f-string here
-        now_ms >> 16,
-        now_ms & 0xFFFF,
-        counter >> 62 & 0xFFF,
-        counter >> 48 & 0x3FFF | 0x8000,
-        counter & 0xFFFFFFFFFFFF,
-    )
+            _Last.low += 1 + _RANDOM.getrandbits(32)
+            if _Last.low >> _LOW_BITS:
+                _Last.low -= 1 << _LOW_BITS
+                _begin(_Last.ms, _Last.high + 1)
+        return "%s%012x" % (_Last.head, _Last.low)  # noqa: UP031 - half the time of an f-string
+
+
+def _begin(ms: int, high: int) -> None:
+    _Last.ms, _Last.high = ms, high
+    variant = high & 0x3FFF | 0x8000
+    _Last.head = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{high >> 14:03x}-{variant:04x}-"
 
 
 def timestamp() -> str:

@@ -159,6 +159,8 @@ class Applier:
                     "Check whether the log was replaced by an older copy",
                 )
             previous = record.position
+            if group is not None and group.take_spelled(record):
+                continue
             event = codec.decode(record.value, record.position)
             if group is not None:
                 if group.take(record, event):
@@ -186,8 +188,8 @@ class Applier:
                 group.advance(self.state, wanted, done)
                 return
             self._connection.execute("RELEASE grouped")
-        for record, event in zip(group.records, group.events, strict=True):
-            self._apply_one(record, event, wanted, done)
+        for record in group.records:
+            self._apply_one(record, codec.decode(record.value, record.position), wanted, done)
 
     def _apply_one(
         self,

@@ -2,20 +2,20 @@
 
 Grouping must not change a verdict (rules 3). So a group holds only records that can be judged
 without looking at rows: our own INSERTs without a precondition, of one declared table without
-a reference to itself, with full rows of fitting types, and with keys and event ids pairwise
-different. What remains to be judged (a key, a unique value, a reference, an event id that has
-an outcome) raises in SQLite: then the group is rolled back and applied one by one.
+a reference to itself, with full rows of fitting types. What remains to be judged (a key, a
+unique value, a reference, an event id that has an outcome) raises in SQLite: then the group is
+rolled back and applied one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from clusterlite.core.event import Event
-from clusterlite.core.fields import Unconvertible
+from clusterlite.core.fields import Stored, Unconvertible
 from clusterlite.core.hashing import MARK_EVERY, advance, record_hash
 from clusterlite.core.names import fold
 from clusterlite.core.outcome import APPLIED, Applied, Outcome, Result, Row
@@ -45,25 +45,41 @@ class InsertGroup:
     def __init__(self, table: PhysicalTable, spelled: str, state: State) -> None:
         self.table = table
         self.records: list[Record] = []
-        self.events: list[Event] = []
+        self._read = table.insert_reader.read
         self._spelled = spelled
         self._cluster = state.cluster
         self._floor = state.floor
         self._mark = state.position // MARK_EVERY
         self._takes = table.takes
         self._schema = table.schema.position
-        self._rows: list[list[Any]] = []
-        self._keys: set[str] = set()
-        self._ids: set[str] = set()
+        self._rows: list[tuple[Stored, ...]] = []
+        self._ids: list[str] = []
+        self._fps: list[str] = []
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def take(self, record: Record, event: Event | None) -> bool:
-        """Add the next record; False where it does not fit.
+    def take_spelled(self, record: Record) -> bool:
+        """Add the next record; False where it does not fit, or must be read in full to say so.
 
         No group goes over a mark: what is kept there is the hash of the record before it.
         """
+        found = self._read(record.value)
+        if found is None:
+            return False
+        insert, row = found
+        if (
+            insert.cluster != self._cluster
+            or insert.after < self._floor
+            or insert.schema < self._schema
+            or record.position // MARK_EVERY != self._mark
+        ):
+            return False
+        self._add(record, insert.id, insert.fp, row)
+        return True
+
+    def take(self, record: Record, event: Event | None) -> bool:
+        """Add the next record, which was read in full; False where it does not fit."""
         if (
             event is None
             or event.operation != "INSERT"
@@ -76,16 +92,14 @@ class InsertGroup:
         ):
             return False
         change = event.changes[0]
-        key, data, takes = change.key, change.data, self._takes
+        data, takes = change.data, self._takes
         if (
-            key in self._keys
-            or event.id in self._ids
-            or change.schema < self._schema
+            change.schema < self._schema
             or len(data) != len(takes) + 1
             or change.condition is not None
         ):
             return False
-        row: list[Any] = [key]
+        row: list[Stored] = [change.key]
         try:
             for name, stored, scale, required in takes:
                 value = data[name]
@@ -96,13 +110,14 @@ class InsertGroup:
                 row.append(value)
         except (KeyError, Unconvertible):
             return False
-        row.append(record.position)
-        self._rows.append(row)
-        self.records.append(record)
-        self.events.append(event)
-        self._keys.add(key)
-        self._ids.add(event.id)
+        self._add(record, event.id, event.fp, tuple(row))
         return True
+
+    def _add(self, record: Record, event_id: str, fp: str, row: tuple[Stored, ...]) -> None:
+        self.records.append(record)
+        self._ids.append(event_id)
+        self._fps.append(fp)
+        self._rows.append(row)
 
     def insert(self, connection: Connection) -> None:
         """Write rows and outcomes.
@@ -110,33 +125,33 @@ class InsertGroup:
         Raises:
             apsw.ConstraintError: one of them must be judged by itself.
         """
-        _execute(connection, self.table.inserts, self._rows)
+        positions = [record.position for record in self.records]
+        _execute(
+            connection,
+            self.table.inserts,
+            [(*row, position) for row, position in zip(self._rows, positions, strict=True)],
+        )
         name = self.table.schema.name
+        details = [_encode((("INSERT", name, row[0], True),)).decode() for row in self._rows]
         _execute(
             connection,
             _OUTCOMES,
-            [
-                (
-                    record.position,
-                    event.id,
-                    _encode((("INSERT", name, event.changes[0].key, True),)).decode(),
-                    event.fp,
-                )
-                for record, event in zip(self.records, self.events, strict=True)
-            ],
+            list(zip(positions, self._ids, details, self._fps, strict=True)),
         )
 
     def advance(self, state: State, wanted: Container[str] | None, done: list[Applied]) -> None:
         """Carry position and hash over the group, and hand over what somebody waits for."""
         name = self.table.schema.name
-        order = self.table.schema.sorted_names
+        order = [(column, index + 1) for column, index in self.table.schema.sorted_names]
         running = state.hash
-        for record, event, row in zip(self.records, self.events, self._rows, strict=True):
-            image = Row(name, row[0], {column: row[index + 1] for column, index in order})
-            running = advance(running, record.position, event.id, APPLIED, None, (image,))
-            if wanted is None or event.id in wanted:
-                results = (Result("INSERT", name, row[0], True),)
-                outcome = Outcome(record.position, event.id, APPLIED, fp=event.fp, results=results)
+        for record, event_id, fp, row in zip(
+            self.records, self._ids, self._fps, self._rows, strict=True
+        ):
+            image = Row(name, str(row[0]), {column: row[index] for column, index in order})
+            running = advance(running, record.position, event_id, APPLIED, None, (image,))
+            if wanted is None or event_id in wanted:
+                results = (Result("INSERT", name, image.key, True),)
+                outcome = Outcome(record.position, event_id, APPLIED, fp=fp, results=results)
                 done.append(Applied(outcome, (image,)))
         last = self.records[-1]
         state.hash = running
@@ -162,12 +177,12 @@ def begin_group(
 
 
 def _execute(
-    connection: Connection, statements: dict[int, str], rows: Sequence[Sequence[Any]]
+    connection: Connection, statements: dict[int, str], rows: Sequence[Sequence[Stored]]
 ) -> None:
     start = 0
     for size in GROUP_SIZES:
         while len(rows) - start >= size:
-            bindings: list[Any] = []
+            bindings: list[Stored] = []
             for row in rows[start : start + size]:
                 bindings.extend(row)
             connection.execute(statements[size], bindings)

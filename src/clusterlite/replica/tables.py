@@ -16,6 +16,7 @@ import msgspec
 from clusterlite.core.fields import Json, Stored
 from clusterlite.core.names import fold
 from clusterlite.core.schema import Column, Table
+from clusterlite.core.spelled import InsertReader
 from clusterlite.replica.database import Connection
 
 GROUP_SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
@@ -50,6 +51,11 @@ class PhysicalTable:
     def takes(self) -> tuple[tuple[str, Callable[[Json, int], Stored], int, bool], ...]:
         """Of each column: its name, how a JSON value is stored, its scale, if it is required."""
         return tuple((c.name, c.kind.stored, c.scale, c.required) for c in self.schema.columns)
+
+    @cached_property
+    def insert_reader(self) -> InsertReader:
+        """Reads the records that insert into it."""
+        return InsertReader(self.schema)
 
     @cached_property
     def inserts(self) -> dict[int, str]:

@@ -65,3 +65,15 @@ def test_a_start_waits_for_the_node_to_serve_but_not_for_ever(tmp_path: Path) ->
         assert asyncio.run(serving_when_started(20, node))
     finally:
         node.close()
+
+
+def test_a_start_that_waits_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+    async def waits() -> None:
+        service = Service(EntityRegistry(), tmp_path / "node.sock", Cors("127.0.0.1"))
+        starting = asyncio.create_task(service.open(600))
+        await asyncio.sleep(0)
+        service.stop_waiting()
+        await asyncio.wait_for(starting, 10)
+        await service.link.close()
+
+    asyncio.run(waits())

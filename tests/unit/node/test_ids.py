@@ -10,6 +10,7 @@ from uuid import RFC_4122, UUID
 
 import pytest
 
+from clusterlite.node import ids
 from clusterlite.node.ids import timestamp, uuid7
 
 
@@ -36,6 +37,16 @@ def test_ids_grow_as_text_within_a_millisecond_and_when_the_clock_goes_back(
     monkeypatch.setattr(time, "time_ns", lambda: stopped_ns - 3_600 * 10**9)
     made += [uuid7() for _ in range(2_000)]
     assert made == sorted(set(made))
+
+
+def test_ids_grow_where_their_last_group_runs_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped_ns = time.time_ns() + 3_600 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: stopped_ns)
+    made = [uuid7()]
+    monkeypatch.setattr(ids._Last, "low", 2**48 - 2)
+    made += [uuid7() for _ in range(10)]
+    assert made == sorted(set(made))
+    assert len({text[:23] for text in made}) == 2
 
 
 def test_ids_of_several_threads_are_all_different_and_grow_in_each() -> None:
