@@ -81,7 +81,8 @@ class KafkaCluster:
             raise
 
     def _format(self) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        # One that begins with a hyphen would be taken for an option.
+        cluster_id = "c" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         pairs = list(zip(self.brokers, self._ports["controllers"], strict=True))
         voters = ",".join(f"{broker.node}@{HOST}:{port}" for broker, port in pairs)
         for broker, port in pairs:

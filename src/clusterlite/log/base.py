@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from clusterlite.errors import ClusterLiteError
 
@@ -69,10 +69,26 @@ class Identity(NamedTuple):
     home: str
 
 
+class Append(Protocol):
+    """What becomes of an appended value; a `Future[int]` is one."""
+
+    def done(self) -> bool:
+        """Whether it is known."""
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Why the value has no position, None where it has one; waits."""
+
+    def result(self, timeout: float | None = None) -> int:
+        """The position; waits, and raises what `exception` gives."""
+
+    def add_done_callback(self, call: Callable[[Any], object], /) -> None:
+        """Call it with this once it is known, on whichever thread."""
+
+
 class Settled:
     """What became of a value whose append has ended already.
 
-    Read as a `Future` is, and made in a tenth of the time: it has no lock to wait on.
+    Made in a tenth of a `Future`'s time: it has no lock to wait on.
 
     Args:
         outcome: the value's position, or why it has none.
@@ -132,7 +148,7 @@ class Log(Protocol):
             LogUnavailable: it cannot be reached now; `open` may be called again.
         """
 
-    def append(self, values: Sequence[bytes]) -> Sequence[Future[int] | Settled]:
+    def append(self, values: Sequence[bytes]) -> Sequence[Append]:
         """Hand the values over, in order, as one group.
 
         Never raises for a fault of the log; each value has a future of its own. Values of one
@@ -143,8 +159,9 @@ class Log(Protocol):
 
         Returns:
             A future for each value: its position once it is durable. It fails with
-            `LogUnavailable` (never left this process), `AppendUnknown` (may be written),
-            `RecordTooLarge` or `LogClosed` (never left this process).
+            `LogUnavailable`, `RecordTooLarge` or `LogClosed` where it never left this process,
+            which is known when this returns, and with `AppendUnknown` where it may be written.
+            What nobody waits for may become known a moment late.
         """
 
     def tail(self) -> Future[int]:

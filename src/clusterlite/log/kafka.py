@@ -7,6 +7,7 @@ no consumer group, no stored offsets, no transactions. The parts:
     kafka_topic      the topic: made, checked, identified, trimmed
     kafka_gate       when an append is refused before it leaves this process
     kafka_producer   appends and barriers
+    kafka_delivery   what became of each append
     kafka_reader     reads, and questions over a second connection
 """
 
@@ -19,7 +20,7 @@ from typing import TypeVar
 from confluent_kafka import KafkaException
 
 from clusterlite.errors import ConfigError, Halt, LogClosed, LogUnavailable
-from clusterlite.log.base import Batch, Bounds, Identity, Record
+from clusterlite.log.base import Append, Batch, Bounds, Identity, Record
 from clusterlite.log.kafka_producer import KafkaProducer
 from clusterlite.log.kafka_reader import KafkaFollower, KafkaQuestions
 from clusterlite.log.kafka_settings import RECORD_OVERHEAD_BYTES, KafkaSettings
@@ -90,7 +91,7 @@ class KafkaLog:
         self.caveat = topic.caveat()
         self._parts = parts
 
-    def append(self, values: Sequence[bytes]) -> list[Future[int]]:
+    def append(self, values: Sequence[bytes]) -> Sequence[Append]:
         """As the port's."""
         parts = self._parts
         if parts is None:

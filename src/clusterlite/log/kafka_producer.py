@@ -6,9 +6,9 @@ Rules:
 2. Before `produce` a refusal is definite; after it every failure is `AppendUnknown` (see
    `kafka_gate`).
 3. A barrier answers only callers of `tail` that came before it was handed over.
-4. Reports are served by one thread of our own and nobody else: it sleeps inside librdkafka
-   until there is something. So a future's callbacks never run inside `append`. No failure
-   ends it: without it no report would ever come.
+4. Reports are served by one thread of our own and nobody else: so a future's callbacks never
+   run inside `append`. While somebody waits for one it sleeps inside librdkafka until there is
+   something (see `kafka_delivery`). No failure ends it: without it no report would ever come.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from clusterlite.errors import AppendUnknown, LogClosed, LogError, LogUnavailable, RecordTooLarge
+from clusterlite.log.kafka_delivery import Delivery, Desk, PositionNotTold
 from clusterlite.log.kafka_errors import plainly, unavailable
 from clusterlite.log.kafka_gate import PAUSE_S_MIN, Gate, barrier_bytes, lost_leader
 from clusterlite.log.kafka_settings import Config
@@ -32,10 +32,6 @@ SERVE_S_MAX = 0.5
 
 CLOSE_FLUSH_S = 0.5
 PURGE_S_MAX = 5.0
-
-
-class PositionNotTold(AppendUnknown):
-    """Written, but the report of a retry that the broker knew already lacks the position."""
 
 
 class KafkaProducer:
@@ -52,6 +48,7 @@ class KafkaProducer:
         self._record_bytes_max = record_bytes_max
         self._config = config | {"error_cb": self._on_error, "stats_cb": self._on_statistics}
         self._gate = Gate()
+        self._desk = Desk(topic, self._gate.append_failed)
         self._closed = False
         self._fatal = False
         # Nothing is handed over after `close` has purged: it would never end.
@@ -94,20 +91,20 @@ class KafkaProducer:
         if refusal is not None:
             raise refusal
 
-    def append(self, values: Sequence[bytes]) -> list[Future[int]]:
+    def append(self, values: Sequence[bytes]) -> list[Delivery]:
         """As the port's `append`."""
-        futures = [_running() for _ in values]
+        deliveries = [Delivery(self._desk) for _ in values]
         messages: list[dict[str, object]] = []
-        accepted: list[Future[int]] = []
-        for value, future in zip(values, futures, strict=True):
+        accepted: list[Delivery] = []
+        for value, delivery in zip(values, deliveries, strict=True):
             if len(value) > self._record_bytes_max:
-                future.set_exception(self._too_large(len(value)))
+                delivery.settle(self._too_large(len(value)))
             else:
-                accepted.append(future)
-                messages.append({"value": value, "callback": partial(self._reported, future)})
+                accepted.append(delivery)
+                messages.append({"value": value, "callback": delivery.reported})
         if messages:
             self._hand_over(messages, accepted)
-        return futures
+        return deliveries
 
     def tail(self) -> Future[int]:
         """As the port's `tail`: one barrier for all who came before it was begun."""
@@ -128,6 +125,7 @@ class KafkaProducer:
             self._producer.flush(CLOSE_FLUSH_S)
         with self._hand_over_lock:
             self._closed = True
+        self._desk.wake()
         if self._thread.ident is not None:
             self._thread.join()
         self._purge()
@@ -146,14 +144,14 @@ class KafkaProducer:
             f"a record of {size} bytes is over the log's limit of {self._record_bytes_max}"
         )
 
-    def _hand_over(self, messages: list[dict[str, object]], futures: Sequence[Future[int]]) -> None:
+    def _hand_over(self, messages: list[dict[str, object]], accepted: Sequence[Delivery]) -> None:
         failures: Sequence[LogError | None]
         with self._hand_over_lock:
             refusal = self._refusal()
             failures = self._produce(messages) if refusal is None else [refusal] * len(messages)
-        for future, failure in zip(futures, failures, strict=True):
+        for delivery, failure in zip(accepted, failures, strict=True):
             if failure is not None:
-                future.set_exception(failure)
+                delivery.settle(failure)
 
     def _produce(self, messages: list[dict[str, object]]) -> list[LogError | None]:
         """For each message None where the producer took it, else what went wrong."""
@@ -171,29 +169,11 @@ class KafkaProducer:
             return None
         return unavailable(self._topic, "not handed over", error)
 
-    def _reported(self, future: Future[int], error: KafkaError | None, message: Message) -> None:
-        if future.done():
-            return
-        if error is not None:
-            self._gate.append_failed(error)
-            future.set_exception(
-                AppendUnknown(f"Kafka topic {self._topic}: the append: {plainly(error)}")
-            )
-            return
-        offset = message.offset()
-        if offset is None or offset < 0:
-            # A retry that the broker knew already: written, but it does not say where.
-            future.set_exception(
-                PositionNotTold(f"Kafka topic {self._topic}: written at a position not told")
-            )
-        else:
-            future.set_result(offset)
-
     def _send_barrier(self) -> None:
         outcome = self.append([barrier_bytes()])[0]
         outcome.add_done_callback(self._barrier_ended)
 
-    def _barrier_ended(self, outcome: Future[int]) -> None:
+    def _barrier_ended(self, outcome: Delivery) -> None:
         error = outcome.exception()
         with self._tail_lock:
             answered = self._tail_running
@@ -213,7 +193,11 @@ class KafkaProducer:
     def _serve_until_closed(self) -> None:
         while not self._closed:
             try:
-                self._producer.poll(SERVE_S_MAX)
+                if self._desk.busy:
+                    self._producer.poll(SERVE_S_MAX)
+                else:
+                    self._desk.rest()
+                    self._producer.poll(0)
                 if self._fatal:
                     self._renew()
                 if self._gate.wants_probe():

@@ -6,7 +6,10 @@
 Threads:
 1. The engine's own thread handles the link, the append, and the apply of a log with a doorbell.
 2. A log without one (Kafka) is read and applied by a follower thread, a whole batch at a time.
+   It answers those who waited by itself: waking the engine for that would cost them more.
 3. The guard asks the log what may take long to answer.
+
+The first two take turns (`_turn`) at everything here but sleeping, reading and applying.
 
 Invariants:
 1. An event is answered with its outcome only after this replica applied it (I1, I8). Nothing is
@@ -19,6 +22,7 @@ Invariants:
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -38,7 +42,7 @@ from clusterlite.errors import (
     Overloaded,
     RecordTooLarge,
 )
-from clusterlite.log.base import Bounds, Log, Settled
+from clusterlite.log.base import Append, Bounds, Log
 from clusterlite.node.answers import Answer, Appended, Reached, Reply, Submission
 from clusterlite.node.follower import Follower, FollowerThread, Seen, Strained
 from clusterlite.node.loop import Loop
@@ -96,7 +100,8 @@ class Engine:
         make_follower: Callable[[dict[str, Any]], Follower],
         progressed: Callable[[], None],
     ) -> None:
-        self.loop = Loop()
+        self._turn = threading.Lock()
+        self.loop = Loop(self._turn)
         self.trouble: Trouble | None = None
         self.bounds: Bounds | None = None
         self.follower: Follower | None = None
@@ -135,8 +140,9 @@ class Engine:
         """
         waiting = self._waiting.get(submission.event_id)
         if waiting is not None and not _is_fence(submission.value):
-            if submission.early and waiting.appended is not None:
-                submission.reply(Appended(waiting.appended))
+            position = waiting.appended if submission.early else None
+            if position is not None:
+                submission.reply(Appended(position))
             else:
                 waiting.replies.append((submission.reply, submission.deadline))
             return
@@ -195,7 +201,8 @@ class Engine:
                         raise
                     self._broken = True
                     _log.exception("defect", exc_info=error)
-                    self.halt(Halt("internal", repr(error), "This is a defect: report it"))
+                    with self._turn:
+                        self.halt(Halt("internal", repr(error), "This is a defect: report it"))
         finally:
             if not self._closing:
                 ended = Halt("internal", "the engine ended", "Start the node again, and report it")
@@ -208,15 +215,18 @@ class Engine:
             self.loop.end()
             self._abandon()
             self._watermark.expire(math.inf, self.seen.position)
-            for flush in self.after_tick:
-                flush()
+            self._flush()
 
     def _tick(self) -> None:
         self.loop.tick(self._timeout())
-        self._append()
-        if self._inline:
-            self._follow()
-        self._expire()
+        with self._turn:
+            self._append()
+            if self._inline:
+                self._follow()
+            self._expire()
+            self._flush()
+
+    def _flush(self) -> None:
         for flush in self.after_tick:
             flush()
 
@@ -232,7 +242,7 @@ class Engine:
             self._inline = True
             self.loop.post(_nothing)  # the first tick opens the log and does not sleep
             return
-        self._thread = FollowerThread(self._open, self.loop.post, self._applied, self.fail)
+        self._thread = FollowerThread(self._open, self.loop.post, self._deliver, self.fail)
         self._thread.start()
 
     def _open(self) -> Follower:
@@ -276,11 +286,12 @@ class Engine:
                 values.append(submission.value)
         if not batch:
             return
-        for (submission, waiting), future in zip(batch, self._log.append(values), strict=True):
-            if future.done():
-                self._appended(submission, waiting, future)
-            else:
-                future.add_done_callback(self._later(submission, waiting))
+        for (submission, waiting), append in zip(batch, self._log.append(values), strict=True):
+            waiting.appends.append(append)
+            if append.done():
+                self._appended(submission, waiting, append)
+            elif submission.early:
+                append.add_done_callback(self._later(submission, waiting))
 
     def _dropped(self) -> bool:
         """Whether all is over; then what waits to be appended is told so."""
@@ -291,21 +302,16 @@ class Engine:
             self._never(submission, waiting, self.trouble.error)
         return True
 
-    def _appended(
-        self, submission: Submission, waiting: Waiting, future: Future[int] | Settled
-    ) -> None:
-        error = future.exception()
+    def _appended(self, submission: Submission, waiting: Waiting, append: Append) -> None:
+        error = append.exception()
         if error is None:
-            waiting.appended = future.result()
             if submission.early and waiting.leaves(submission.reply):
-                submission.reply(Appended(waiting.appended))
+                submission.reply(Appended(append.result()))
         elif isinstance(error, _NEVER_APPENDED):
             self._never(submission, waiting, error)
         # AppendUnknown: it may still be applied; the waiter's deadline decides.
 
-    def _later(
-        self, submission: Submission, waiting: Waiting
-    ) -> Callable[[Future[int] | Settled], object]:
+    def _later(self, submission: Submission, waiting: Waiting) -> Callable[[Append], object]:
         return lambda done: self.loop.post(lambda: self._appended(submission, waiting, done))
 
     def _never(self, submission: Submission, waiting: Waiting, error: ClusterLiteError) -> None:
@@ -338,6 +344,14 @@ class Engine:
                 self.fail(None)
             if done is not None:
                 self._applied(done)
+                self.loop.post(_nothing)
+
+    def _deliver(self, done: list[Applied]) -> None:
+        """On the follower's thread: answer who waited for what it applied."""
+        with self._turn:
+            self._applied(done)
+            self._flush()
+            if self._pending:  # answering may lead to more that is to be appended
                 self.loop.post(_nothing)
 
     def _applied(self, done: list[Applied]) -> None:
@@ -462,4 +476,4 @@ def _is_fence(value: bytes) -> bool:
 
 
 def _nothing() -> None:
-    """Keeps the loop from sleeping while there may be more to read."""
+    """Keeps the loop from sleeping while there may be more to do."""

@@ -131,7 +131,7 @@ class FollowerThread(threading.Thread):
     Args:
         make: opens the log and gives the follower; tried again while the log is unreachable.
         post: runs a function on the engine's thread.
-        applied: told what was waited for, on the engine's thread.
+        applied: told what was waited for, on this thread.
         failed: told why nothing was applied, on the engine's thread; None once it goes on.
     """
 
@@ -178,15 +178,12 @@ class FollowerThread(threading.Thread):
                 troubled = False
                 self._tell(None)
             if done is not None:
-                self._hand_over(done)
+                self._applied(done)
 
     def _tell(self, error: ClusterLiteError | None) -> None:
         self._post(lambda: self._failed(error))
 
-    def _hand_over(self, done: list[Applied]) -> None:
-        self._post(lambda: self._applied(done))
-
     def _halt(self, error: Halt | ConfigError) -> None:
         if isinstance(error, HaltedBatch):
-            self._hand_over(error.done)
+            self._applied(error.done)
         self._tell(error)

@@ -11,6 +11,7 @@ import selectors
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import IO, Final
 
 Call = Callable[[], None]
@@ -20,9 +21,14 @@ _WRITE: Final = selectors.EVENT_WRITE
 
 
 class Loop:
-    """Runs what is ready, tick by tick; `post` is the only method for other threads."""
+    """Runs what is ready, tick by tick; `post` is the only method for other threads.
 
-    def __init__(self) -> None:
+    Args:
+        guard: held while anything runs, and not while the loop sleeps.
+    """
+
+    def __init__(self, guard: AbstractContextManager[object]) -> None:
+        self._guard = guard
         self._selector = selectors.DefaultSelector()
         self._calls: deque[Call] = deque()
         self._lock = threading.Lock()
@@ -77,17 +83,22 @@ class Loop:
 
     def tick(self, timeout_s: float) -> None:
         """Wait for something, at most `timeout_s`, and run all that is ready."""
-        for key, events in self._selector.select(0 if self._calls else timeout_s):
-            if key.data == self._silence:
-                self._silence()
-                continue
-            readable, writable = key.data
-            if events & _WRITE and writable is not None:
-                writable()
-            if events & _READ and key.fd in self._selector.get_map():
-                readable()
-        for _ in range(len(self._calls)):
-            self._calls.popleft()()
+        ready = self._selector.select(0 if self._calls else timeout_s)
+        with self._guard:
+            for key, events in ready:
+                self._ready(key, events)
+            for _ in range(len(self._calls)):
+                self._calls.popleft()()
+
+    def _ready(self, key: selectors.SelectorKey, events: int) -> None:
+        if key.data == self._silence:
+            self._silence()
+            return
+        readable, writable = key.data
+        if events & _WRITE and writable is not None:
+            writable()
+        if events & _READ and key.fd in self._selector.get_map():
+            readable()
 
     def _silence(self) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from clusterlite.errors import Behind, ClusterLiteError, LogUnavailable, OutcomeUnknown
+from clusterlite.log.base import Append
 from clusterlite.node.answers import Reply
 
 
@@ -15,16 +16,24 @@ class Waiting:
     Args:
         replies: with their deadlines.
         records: of this id that were taken and have not failed: one, and one for each FENCE.
-        appended: position of the last of them that the log has, None before.
+        appends: what becomes of each that was handed over.
         handed_over: whether the log was given any.
         given_up: nobody waits and none was handed over: none may be any more.
     """
 
     replies: list[tuple[Reply, float]] = field(default_factory=list)
     records: int = 0
-    appended: int | None = None
+    appends: list[Append] = field(default_factory=list)
     handed_over: bool = False
     given_up: bool = False
+
+    @property
+    def appended(self) -> int | None:
+        """Position of the last record that the log is known to have, None before."""
+        for append in reversed(self.appends):
+            if append.done() and append.exception() is None:
+                return append.result()
+        return None
 
     def leaves(self, reply: Reply) -> bool:
         """Take one out; False where it was answered already."""

@@ -177,17 +177,16 @@ class Applier:
         """Apply a gathered group: as one, or one by one where SQLite refuses any of it."""
         if group is None:
             return
-        if len(group) > 1:
-            self._connection.execute("SAVEPOINT grouped")
-            try:
-                group.insert(self._connection)
-            except apsw.ConstraintError:
-                self._connection.execute("ROLLBACK TO grouped")
-            else:
-                self._connection.execute("RELEASE grouped")
-                group.advance(self.state, wanted, done)
-                return
+        self._connection.execute("SAVEPOINT grouped")
+        try:
+            group.insert(self._connection)
+        except apsw.ConstraintError:
+            self._connection.execute("ROLLBACK TO grouped")
+        else:
             self._connection.execute("RELEASE grouped")
+            group.advance(self.state, wanted, done)
+            return
+        self._connection.execute("RELEASE grouped")
         for record in group.records:
             self._apply_one(record, codec.decode(record.value, record.position), wanted, done)
 

@@ -14,6 +14,7 @@ from clusterlite import Behind, Halt, LogUnavailable, Node, OutcomeUnknown
 from clusterlite.core import codec
 from clusterlite.core.outcome import APPLIED, NEVER, Applied
 from clusterlite.errors import AppendUnknown, ClusterLiteError, NotServing
+from clusterlite.log.base import Settled
 from clusterlite.log.memory import MemoryLog, MemoryStore
 from clusterlite.node import engine
 from clusterlite.node.answers import Answer, Appended, Submission
@@ -91,12 +92,14 @@ def test_an_append_that_may_be_written_is_unknown_and_not_a_failure(
     assert answer.event_id == "e-1"
 
 
-def test_an_append_that_never_left_is_told_at_once(node: Node, log: HeldLog) -> None:
-    log.holding.set()
+def test_an_append_that_never_left_is_told_at_once(
+    node: Node, log: HeldLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(values: Sequence[bytes]) -> list[Settled]:
+        return [Settled(LogUnavailable("no leader")) for _ in values]
+
+    monkeypatch.setattr(log, "append", refuse)
     future = submit(node, "e-1", insert(node, "e-1", "ann"))
-    log.wait_held(1)
-    (_, append) = log.held.pop()
-    append.set_exception(LogUnavailable("no leader"))
     assert isinstance(future.result(WAIT_S), LogUnavailable)
 
 
