@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -63,6 +64,7 @@ class KafkaFollower:
         self._consumer = Consumer(config | {"error_cb": self._on_error})
         self._lock = threading.Lock()
         self._closed = False
+        self._knows_leader = False
         self._at: int | None = None
         self._pending: KafkaError | None = None
         self._cut_off = False
@@ -92,9 +94,17 @@ class KafkaFollower:
 
     def _stand_at(self, position: int) -> None:
         if self._at != position:
+            self._learn_leader()
             self._consumer.assign([TopicPartition(self._topic, 0, position)])
             self._at = position
             self._pending = None
+
+    def _learn_leader(self) -> None:
+        """Ask for it once: an assignment that does not know it waits up to a second by itself."""
+        if not self._knows_leader:
+            self._knows_leader = True
+            with suppress(KafkaException):  # then the assignment waits
+                self._consumer.list_topics(self._topic, timeout=ALARM_TIMEOUT_S)
 
     def _messages(self, max_records: int, wait_s: float) -> list[Message]:
         if self._pending is not None:
@@ -109,6 +119,23 @@ class KafkaFollower:
 
     def _batch(self, position: int, messages: list[Message]) -> Batch:
         """The records among what came; an error behind them waits for the next `read`."""
+        records: list[Record] = [_record(m) for m in messages if m.error() is None]
+        end = records[-1].position + 1 if records else position
+        if len(records) != len(messages):
+            records, end = self._sort_out(position, messages)
+        if messages:
+            self._cut_off = False
+        if records and records[0].position < position:
+            self._at = None
+            raise unavailable(self._topic, "reading", "a late answer of an older question")
+        self._at = end
+        if self._pending is not None and not records:
+            error, self._pending = self._pending, None
+            raise self._failure(error)
+        return Batch(records, end)
+
+    def _sort_out(self, position: int, messages: list[Message]) -> tuple[list[Record], int]:
+        """The records up to the first error, and the position behind them."""
         records: list[Record] = []
         end = position
         for message in messages:
@@ -121,16 +148,7 @@ class KafkaFollower:
             elif error.code() not in _OF_GROUPS:
                 self._pending = error
                 break  # what came behind it may stand behind a gap: it is read again
-        if messages:
-            self._cut_off = False
-        if records and records[0].position < position:
-            self._at = None
-            raise unavailable(self._topic, "reading", "a late answer of an older question")
-        self._at = end
-        if self._pending is not None and not records:
-            error, self._pending = self._pending, None
-            raise self._failure(error)
-        return Batch(records, end)
+        return records, end
 
     def _failure(self, error: KafkaError) -> Halt | LogUnavailable:
         position = self._at or 0
