@@ -26,7 +26,7 @@ from clusterlite.telemetry import get_logger
 GRACE_S: Final = 0.5
 """The node answers at its own deadline; this much later the worker stops waiting by itself."""
 
-EARLY_FLUSH: Final = 16
+EARLY_FLUSH: Final = 32
 """Questions that leave before the tick ends: the node works while this process reads on."""
 
 RECONNECT_S: Final = 0.05

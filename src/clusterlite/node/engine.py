@@ -57,12 +57,6 @@ WAITING_MAX: Final = 20_000
 APPEND_MAX: Final = 1_000
 """Events handed to the log in one call."""
 
-GATHER_S: Final = 0.0005
-"""How long appends wait for more to go with them."""
-
-GATHERED_MIN: Final = 64
-"""Events that do not wait for more."""
-
 OVER: Final = frozenset({"halted", "refused"})
 """States of trouble that do not go away."""
 
@@ -225,24 +219,12 @@ class Engine:
 
     def _tick(self) -> None:
         self.loop.tick(self._timeout())
-        if self._gathers():
-            time.sleep(GATHER_S)
-            self.loop.tick(0)
         with self._turn:
             self._append()
             if self._inline:
                 self._follow()
             self._expire()
             self._flush()
-
-    def _gathers(self) -> bool:
-        """Whether to wait a moment for more to append: only behind others that are under way.
-
-        Fewer and larger groups cost the broker and every replica less. A log that commits in
-        this thread gathers by itself meanwhile.
-        """
-        few = 0 < len(self._pending) < GATHERED_MIN
-        return few and self._thread is not None and len(self._waiting) > len(self._pending)
 
     def _flush(self) -> None:
         for flush in self.after_tick:
