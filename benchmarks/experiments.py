@@ -169,7 +169,6 @@ EXPERIMENTS: Final = (
     Experiment(("creates",), _creates("creates", kafka=False)),
     Experiment(("get",), get),
     Experiment(("pocketbase-creates", "pocketbase-reads"), against_pocketbase),
-    # The first on Kafka: the broker's own code is compiled as it goes, and that takes the cores.
     Experiment(
         ("catch-up", "catch-up-rows", "catch-up-rate", "catch-up-memory"), catch_up, warm_up=False
     ),

@@ -8,16 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.load import ROWS, key, row
+from benchmarks.raw import RoundTrip
 from tools.cluster import ROOT, ClusterNode
 from tools.kafka import KafkaCluster, KafkaMissing, free_ports
 
 READY_WAIT_S: Final = 60.0
+BROKER_WARM_UP_S: Final = 20.0
+"""Until then a new broker's virtual machine compiles what it runs, on the same cores."""
 _SEED_ROWS: Final = 1_000
 
 
@@ -52,6 +55,8 @@ class Place:
                 self._kafka = self._stack.enter_context(KafkaCluster(self.folder / "kafka"))
             except KafkaMissing as error:
                 raise Missing(f"no Kafka here: {error}") from error
+            with closing(RoundTrip(self.brokers, "warm-up")) as trip:
+                trip.p50_ms(BROKER_WARM_UP_S)
         return f"kafka://{self._kafka.address}/{topic}"
 
     @property
