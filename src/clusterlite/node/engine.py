@@ -163,6 +163,7 @@ class Engine:
             return
         self._watermark.wait(position, deadline, reply)
         self._watermark.reached(self.seen.position)
+        self._hurry()
 
     def await_tail(self, deadline: float, reply: Reply) -> None:
         """Answer `Reached` once the replica has all that was acknowledged before this call."""
@@ -175,6 +176,14 @@ class Engine:
             return
         self._tails.waiting.append((reply, deadline))
         self._begin_tail()
+
+    def _awaited(self) -> bool:
+        """Whether anybody waits for what is applied next."""
+        return bool(self._waiting) or len(self._watermark) > 0
+
+    def _hurry(self) -> None:
+        if self._thread is not None:
+            self._thread.hurry()
 
     def _refusal(self) -> ClusterLiteError | None:
         if self.trouble is not None and self.trouble.state in OVER:
@@ -242,7 +251,9 @@ class Engine:
             self._inline = True
             self.loop.post(_nothing)  # the first tick opens the log and does not sleep
             return
-        self._thread = FollowerThread(self._open, self.loop.post, self._deliver, self.fail)
+        self._thread = FollowerThread(
+            self._open, self.loop.post, self._deliver, self.fail, self._awaited
+        )
         self._thread.start()
 
     def _open(self) -> Follower:
@@ -292,6 +303,7 @@ class Engine:
                 self._appended(submission, waiting, append)
             elif submission.early:
                 append.add_done_callback(self._later(submission, waiting))
+        self._hurry()
 
     def _dropped(self) -> bool:
         """Whether all is over; then what waits to be appended is told so."""

@@ -20,6 +20,12 @@ from clusterlite.replica.applier import Applier, HaltedBatch
 BATCH_MAX: Final = 1_000
 """Records a transaction: bounds memory, and how long the thread does nothing else."""
 
+FEW: Final = 100
+"""Records of a batch that are worth a wait for more."""
+
+GATHER_S: Final = 0.002
+"""How long a replica that nobody waits for lets records gather: a batch has its own costs."""
+
 RETRY_S: Final = 0.5
 _POLL_S: Final = 0.5
 
@@ -73,6 +79,8 @@ class Follower:
         self._applier = applier
         self._wanted = wanted
         self.next = applier.committed.position + 1
+        self.took = 0
+        """Records of the last batch."""
         self.seen = Seen(applier.committed.position, applier.committed.record_hash)
 
     def step(self, timeout_s: float) -> list[Applied] | None:
@@ -87,6 +95,7 @@ class Follower:
             Strained: the machine lacks something; the same records come again.
         """
         batch = self._log.read(self.next, BATCH_MAX, timeout_s)
+        self.took = len(batch.records)
         if not batch.records:
             self.next = batch.next
             return None
@@ -133,6 +142,7 @@ class FollowerThread(threading.Thread):
         post: runs a function on the engine's thread.
         applied: told what was waited for, on this thread.
         failed: told why nothing was applied, on the engine's thread; None once it goes on.
+        awaited: whether anybody waits for what is applied next.
     """
 
     def __init__(
@@ -141,13 +151,20 @@ class FollowerThread(threading.Thread):
         post: Callable[[Callable[[], None]], bool],
         applied: Callable[[list[Applied]], None],
         failed: Callable[[ClusterLiteError | None], None],
+        awaited: Callable[[], bool],
     ) -> None:
         super().__init__(name="clusterlite-follower", daemon=True)
         self._make = make
         self._post = post
         self._applied = applied
         self._failed = failed
+        self._awaited = awaited
+        self._hurry = threading.Event()
         self._closing = threading.Event()
+
+    def hurry(self) -> None:
+        """Somebody waits now."""
+        self._hurry.set()
 
     def close(self) -> None:
         """Ask the thread to end; the log's `close` wakes it."""
@@ -179,6 +196,13 @@ class FollowerThread(threading.Thread):
                 self._tell(None)
             if done is not None:
                 self._applied(done)
+                if follower.took < FEW:
+                    self._gather()
+
+    def _gather(self) -> None:
+        self._hurry.clear()
+        if not self._awaited():
+            self._hurry.wait(GATHER_S)
 
     def _tell(self, error: ClusterLiteError | None) -> None:
         self._post(lambda: self._failed(error))
