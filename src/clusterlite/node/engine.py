@@ -150,10 +150,12 @@ class Engine:
         if refusal is not None:
             submission.reply(refusal)
             return
+        reply = submission.reply, submission.deadline
         if waiting is None:
-            waiting = self._waiting[submission.event_id] = Waiting()
-        waiting.replies.append((submission.reply, submission.deadline))
-        waiting.records += 1
+            waiting = self._waiting[submission.event_id] = Waiting([reply], 1)
+        else:
+            waiting.replies.append(reply)
+            waiting.records += 1
         self._pending.append((submission, waiting))
 
     def await_position(self, position: int, deadline: float, reply: Reply) -> None:

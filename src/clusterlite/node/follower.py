@@ -24,7 +24,7 @@ FEW: Final = 100
 """Records of a batch that are worth a wait for more."""
 
 GATHER_S: Final = 0.002
-"""How long a replica that nobody waits for lets records gather: a batch has its own costs."""
+"""How long a replica lets records gather that others wrote: each batch has its own costs."""
 
 RETRY_S: Final = 0.5
 _POLL_S: Final = 0.5
@@ -196,7 +196,7 @@ class FollowerThread(threading.Thread):
                 self._tell(None)
             if done is not None:
                 self._applied(done)
-                if follower.took < FEW:
+                if not done and follower.took < FEW:
                     self._gather()
 
     def _gather(self) -> None:

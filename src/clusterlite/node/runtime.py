@@ -233,9 +233,10 @@ class Runtime:
 
     def _submit(self, submission: Submission) -> None:
         """Nobody writes before the node has caught up: it might be the wrong log."""
-        trouble = self.engine.trouble
+        engine = self.engine
+        trouble = engine.trouble
         if self._ready.is_set() or (trouble is not None and trouble.state in OVER):
-            self.engine.submit(submission)
+            engine.submit(submission)
         elif trouble is not None and trouble.state == "log_unreachable":
             submission.reply(LogUnavailable(str(trouble.error)))
         else:
