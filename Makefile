@@ -38,11 +38,11 @@ format: ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix
 
 bench: ## measure against raw limits in the same run; ARGS="reads creates" picks rows
-	@$(SETUP) dev kafka wrk
+	@$(SETUP) dev kafka wrk chromium
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
-bench-large: ## the same with 1,000,000 records to catch up with and a minute of idling
-	@$(SETUP) dev kafka wrk
+bench-large: ## the same with more rows, more records to catch up with, and a minute of idling
+	@$(SETUP) dev kafka wrk chromium
 	@exec $(BIN)/python -m benchmarks --large $(ARGS)
 
 cluster: ## a real Kafka, three nodes and Nginx on port 8082, until Ctrl-C

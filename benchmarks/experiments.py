@@ -16,6 +16,7 @@ from benchmarks import load
 from benchmarks.bare import make_file
 from benchmarks.catch_up import catch_up
 from benchmarks.idle import idle
+from benchmarks.many_rows import many_rows
 from benchmarks.nodes import Place, bare, seed, serve, until_equal
 from benchmarks.pocketbase import pocketbase
 from benchmarks.raw import RawReads, RoundTrip, fsync_p50_ms, per_s
@@ -175,5 +176,11 @@ EXPERIMENTS: Final = (
     Experiment(("create-kafka",), create_kafka),
     Experiment(("creates-kafka",), _creates("creates-kafka", kafka=True)),
     Experiment(("creates-three", "equal-three"), three),
-    Experiment(("idle-memory", "idle-cpu"), idle, rounds=1, warm_up=False),
+    Experiment(
+        ("idle-memory", "idle-cpu", "idle-open-memory", "idle-open-cpu"),
+        idle,
+        rounds=1,
+        warm_up=False,
+    ),
+    Experiment(("many-reads", "many-writes", "many-start"), many_rows),
 )

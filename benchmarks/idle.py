@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from playwright.sync_api import sync_playwright
 
 from benchmarks.nodes import Missing, Place, serve
 from benchmarks.report import Sample, Samples
@@ -28,19 +31,45 @@ def idle(place: Place) -> Iterator[Callable[[], Samples]]:
         assert node.process is not None
         parent = node.process.pid
 
-        def measure() -> Samples:
+        def look() -> tuple[float, float]:
+            """Memory in MB and the share of a core in percent."""
             time.sleep(SETTLED_S)
             tree = processes(parent)
             before, begun = sum(map(cpu_s, tree)), time.monotonic()
             time.sleep(SECONDS_LARGE if place.large else SECONDS)
             used = sum(map(cpu_s, tree)) - before
             percent = used / (time.monotonic() - begun) * 100
-            return {
-                "idle-memory": Sample(sum(map(pss_mb, tree))),
-                "idle-cpu": Sample(percent),
-            }
+            return sum(map(pss_mb, tree)), percent
+
+        def measure() -> Samples:
+            memory, cpu = look()
+            samples = {"idle-memory": Sample(memory), "idle-cpu": Sample(cpu)}
+            with _page(node.port):
+                memory, cpu = look()
+            samples |= {"idle-open-memory": Sample(memory), "idle-open-cpu": Sample(cpu)}
+            return samples
 
         yield measure
+
+
+@contextmanager
+def _page(port: int) -> Iterator[None]:
+    """The node's page, open in a real browser that shows it.
+
+    Raises:
+        Missing: there is no Chromium here.
+    """
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if program is None:
+        raise Missing("no Chromium here")
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # which refuses root
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/-/ui/")
+        page.get_by_text("ready").first.wait_for()
+        yield
+        browser.close()
 
 
 def processes(parent: int) -> list[int]:

@@ -63,6 +63,11 @@ def reads(port: int, clients: int, seconds: int, path: str = "/users/") -> Load:
     return _wrk(port, "reads.lua", clients, seconds, path, str(ROWS))
 
 
+def reads_many(port: int, clients: int, seconds: int, rows: int) -> Load:
+    """Reads of random rows among the first `rows`, one by one on each connection."""
+    return _wrk(port, "reads_many.lua", clients, seconds, "/users/", str(rows))
+
+
 def creates(port: int, clients: int, seconds: int, path: str = "/users") -> Load:
     """Creates at `path`; each is answered before its client sends the next."""
     return _wrk(port, "creates.lua", clients, seconds, path)

@@ -88,16 +88,16 @@ def call(port: int, method: str, path: str, body: Any = None, token: str = "") -
     return json.loads(text) if text else None
 
 
-def wait(ready: Callable[[], bool], what: str) -> None:
+def wait(ready: Callable[[], bool], what: str, wait_s: float = READY_WAIT_S) -> None:
     """Return once it is so.
 
     Raises:
         TimeoutError: it was not in time.
     """
-    deadline = time.monotonic() + READY_WAIT_S
+    deadline = time.monotonic() + wait_s
     while not ready():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} is not ready after {READY_WAIT_S:g} s")
+            raise TimeoutError(f"{what} is not ready after {wait_s:g} s")
         time.sleep(0.02)
 
 

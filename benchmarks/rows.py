@@ -40,7 +40,7 @@ class Row:
     def target(self) -> str:
         """The bound as people read it."""
         if self.at_least is not None:
-            return f">= {self.at_least:,g}"
+            return f">= {self.at_least:,.3g}"
         return "-" if self.at_most is None else f"<= {self.at_most:,g}"
 
 
@@ -141,4 +141,21 @@ ROWS: Final = (
         at_most=150,
     ),
     Row("idle-cpu", "CPU of the same, of one core", "%", at_most=1.0),
+    Row("idle-open-memory", "PSS of the same, the page open in Chromium", "MB", at_most=150),
+    Row("idle-open-cpu", "CPU of the same, of one core", "%", at_most=1.0),
+    Row(
+        "many-reads",
+        "one row by key of 1,000,000 (large: 10,000,000), 32 clients",
+        "/s",
+        "of 10,000 rows",
+        at_least=1 / 1.3,
+    ),
+    Row(
+        "many-writes",
+        "creates beside as many rows, 32 clients, embedded log",
+        "/s",
+        "beside 10,000 rows",
+        at_least=1 / 1.3,
+    ),
+    Row("many-start", "start of the node with the many rows until it is ready", "s", at_most=2.0),
 )

@@ -1,0 +1,90 @@
+"""A table of many rows beside one of few: what grows with the data, and what must not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+from benchmarks import load
+from benchmarks.nodes import Place, call, serve, wait
+from benchmarks.report import Sample, Samples
+from clusterlite import Node
+from clusterlite.core.event import Stamp
+from clusterlite.core.operations import DeclaredOperations
+from clusterlite.examples.users import User
+from clusterlite.log.open import make_log
+from clusterlite.node.ids import timestamp, uuid7
+from clusterlite.replica.folder import DataFolder
+from clusterlite.replica.reader import Reader
+from tools.cluster import ClusterNode
+
+FEW: Final = 10_000
+MANY: Final = 1_000_000
+MANY_LARGE: Final = 10_000_000
+CLIENTS: Final = 32
+REFILL_S: Final = 2
+"""Reads that are not counted, by which a node that was just started fills its caches."""
+
+_BATCH: Final = 1_000
+
+
+@contextmanager
+def many_rows(place: Place) -> Iterator[Callable[[], Samples]]:
+    """Two nodes on embedded logs; the big one is started anew for each measurement."""
+    many = MANY_LARGE if place.large else MANY
+    for name, rows in (("few", FEW), ("many", many)):
+        _fill(place, name, rows)
+    with ExitStack() as stack:
+        small, big = (stack.enter_context(serve(place, name)) for name in ("few", "many"))
+        _expect(small, FEW)
+        _expect(big, many)
+
+        def measure() -> Samples:
+            big.stop()
+            begun = time.perf_counter()
+            big.start()
+            wait(big.ready, big.name)
+            started_s = time.perf_counter() - begun
+            load.reads_many(big.port, CLIENTS, REFILL_S, many)
+            seconds = place.seconds
+            few_reads = load.reads_many(small.port, CLIENTS, seconds, FEW).per_s
+            many_reads = load.reads_many(big.port, CLIENTS, seconds, many).per_s
+            few_writes = load.creates(small.port, CLIENTS, seconds).per_s
+            many_writes = load.creates(big.port, CLIENTS, seconds).per_s
+            return {
+                "many-reads": Sample(many_reads, few_reads),
+                "many-writes": Sample(many_writes, few_writes),
+                "many-start": Sample(started_s),
+            }
+
+        yield measure
+
+
+def _fill(place: Place, name: str, rows: int) -> None:
+    """Let a node found the log, append creates with sequential keys, and let a node apply them."""
+    data, url = place.folder / name, f"file:{place.folder / name / 'log'}"
+    with Node(data, log=url, entities=[User]) as node:
+        cluster, position = node.cluster, node.position
+    reader = Reader(DataFolder(data).replica)
+    schema = reader.tables()["users"].position
+    reader.close()
+    operations = DeclaredOperations(User)
+    log = make_log(url)
+    log.open()
+    for first in range(0, rows, _BATCH):
+        values: list[bytes] = []
+        for number in range(first, min(first + _BATCH, rows)):
+            row: dict[str, Any] = load.row(number)
+            stamp = Stamp(uuid7(), timestamp(), cluster, "benchmark", position, fp="")
+            values.append(operations.create_event(stamp, row, schema))
+        position = log.append(values)[-1].result()
+    log.close()
+    with Node(data, log=url, entities=[User]) as node:
+        wait(lambda: node.position >= position, name, wait_s=rows / 10_000 + 60)
+
+
+def _expect(node: ClusterNode, rows: int) -> None:
+    """Look at the last row: it is there."""
+    call(node.port, "GET", f"/users/{load.key(rows - 1)}")
