@@ -1,4 +1,4 @@
-"""However a log is cut into batches, every replica ends equal (I4, I9; rules 3).
+"""However a log is cut into batches, every replica ends equal (I4, I9).
 
 Records are drawn from a small world, so that keys, ids and values collide often: the grouped
 path must fall back exactly where one at a time would reject.

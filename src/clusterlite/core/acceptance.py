@@ -1,4 +1,4 @@
-r"""Which bytes are JSON for us (rules 2): a table of our own, not a library's habit.
+r"""Which bytes are JSON for us: a table of our own, not a library's habit.
 
     UTF-8 without a byte order mark      nesting at most 64
     no duplicate keys                    integers within 64 bits

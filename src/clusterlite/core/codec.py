@@ -1,4 +1,4 @@
-"""Between records and events: the envelope's bytes, both ways (rules 1 and 2).
+"""Between records and events: the envelope's bytes, both ways.
 
 Decoding never raises for what a producer wrote: bytes that cannot be read give None and events
 of a wrong shape carry their `problem`. Both become outcomes that are the same everywhere.

@@ -1,4 +1,4 @@
-"""Entities: a Pydantic class declares a table (design 9).
+"""Entities: a Pydantic class declares a table.
 
     class User(Entity, table="users"):
         name: str = Field(min_length=1)

@@ -1,4 +1,4 @@
-"""Events: one decision each, as they stand in the log (design 5, rules 1).
+"""Events: one decision each, as they stand in the log.
 
 An event with one change has exactly the Go program's five fields, plus fields that its readers
 ignore. Every kind keeps the five, with `table_name` empty where there is no table.

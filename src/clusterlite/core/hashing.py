@@ -1,4 +1,4 @@
-"""The hashes that tell replicas apart (rules 7 and 8). Their bytes never change.
+"""The hashes that tell replicas apart. Their bytes never change.
 
 Running hash: `H(-1)` is 32 zero bytes; at each applied record
 

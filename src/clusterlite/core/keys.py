@@ -1,4 +1,4 @@
-"""Ids and fingerprints that any node computes alike from the same request (rules 1)."""
+"""Ids and fingerprints that any node computes alike from the same request."""
 
 from __future__ import annotations
 

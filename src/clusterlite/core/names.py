@@ -1,4 +1,4 @@
-"""Which names and keys are acceptable, everywhere alike (rules 2, design 9).
+"""Which names and keys are acceptable, everywhere alike.
 
 Tables and fields: `[A-Za-z][A-Za-z0-9_]{0,62}`. They are compared as SQLite compares them, with
 ASCII case folded. Keys that our own writers bring: 1 to 255 code points, no control characters,

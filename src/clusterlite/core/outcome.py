@@ -1,4 +1,4 @@
-"""Outcomes: the verdict on an event, the same on every replica (rules 3 and 5)."""
+"""Outcomes: the verdict on an event, the same on every replica."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON merge patch (RFC 7396), as a PATCH is applied to a stored row (rules 3).
+"""JSON merge patch (RFC 7396), as a PATCH is applied to a stored row.
 
 null is NULL for a field and removal inside JSON, objects merge in depth, lists are replaced.
 """

@@ -1,4 +1,4 @@
-"""What a table is, as the log declares it, and how one declaration follows another (rules 9).
+"""What a table is, as the log declares it, and how one declaration follows another.
 
     declaration (what a SCHEMA event carries)  --evolve-->  table (what every replica holds)
 

@@ -1,4 +1,4 @@
-"""Tokens: `<cluster id>:<position>` (design 2).
+"""Tokens: `<cluster id>:<position>`.
 
 Given with every answer; sent back, one asks for a state at least that new.
 """

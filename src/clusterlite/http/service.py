@@ -31,6 +31,8 @@ ASK_AFTER_S: Final = 0.5
 """How long a read waits for its token's position before the log is asked whether it has it."""
 _PLAIN: Final = frozenset({"text", "integer", "real", "timestamp", "date", "uuid"})
 
+_COOKIE: Final = TOKEN_COOKIE.encode() + b"=%s; Path=/; SameSite=Lax"
+
 encode_json = msgspec.json.Encoder().encode
 
 
@@ -67,7 +69,7 @@ class Served:
         self.names = [column.name for column in self.columns]
         self.selection = Selection(self.name, self.names)
         self.ready = False
-        """Whether the replica has the table as declared here; then it is served (rules 9)."""
+        """Whether the replica has the table as declared here; then it is served."""
         self.schema = -1
         self._keys = ("id", *self.names)
         self._plain = all(column.type in _PLAIN for column in self.columns)
@@ -119,6 +121,7 @@ class Service:
         self._reader: Reader | None = None
         self._serves = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = False
 
     async def open(self, wait_s: float) -> None:
         """Connect to the node process, and wait until it serves its tables, but not for long.
@@ -128,11 +131,14 @@ class Service:
         """
         self._loop = asyncio.get_running_loop()
         await self.link.open()
+        if self._stopping:
+            return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._serves.wait(), wait_s)
 
     def stop_waiting(self) -> None:
-        """End a wait of `open`; from any thread, or a signal's handler."""
+        """End the wait of `open`, also of one to come; from any thread, or a signal's handler."""
+        self._stopping = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._serves.set)
 
@@ -271,9 +277,7 @@ class Service:
 
     def token_cookie(self, position: int) -> tuple[bytes, bytes]:
         """The token of a write for browsers, which then read it at whichever node."""
-        return b"set-cookie", b"clusterlite_token=%s; Path=/; SameSite=Lax" % (
-            self._token % position
-        )
+        return b"set-cookie", _COOKIE % (self._token % position)
 
     async def status(self) -> dict[str, Any]:
         """The node's status, or what a worker knows without the node process."""

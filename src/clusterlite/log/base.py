@@ -161,7 +161,8 @@ class Log(Protocol):
             A future for each value: its position once it is durable. It fails with
             `LogUnavailable`, `RecordTooLarge` or `LogClosed` where it never left this process,
             which is known when this returns, and with `AppendUnknown` where it may be written.
-            What nobody waits for may become known a moment late.
+            What nobody waits for, by a callback or for a result, may become known a moment
+            late.
         """
 
     def tail(self) -> Future[int]:

@@ -16,7 +16,10 @@ from clusterlite.errors import AppendUnknown, ClusterLiteError
 from clusterlite.log.kafka_errors import plainly
 
 LATE_S: Final = 0.03
-"""How late a report may be that nobody waits for; probes of the gate are as late."""
+"""How late a report may be that nobody waits for."""
+
+IDLE_S: Final = 0.1
+"""How often the client is looked at that has nothing under way; it bounds a probe's delay."""
 
 
 class PositionNotTold(AppendUnknown):
@@ -49,9 +52,9 @@ class Desk:
         if more > 0:
             self._hurry.set()
 
-    def rest(self) -> None:
-        """Sleep for `LATE_S`, or until somebody waits."""
-        self._hurry.wait(LATE_S)
+    def rest(self, seconds: float) -> None:
+        """Sleep so long, or until somebody waits."""
+        self._hurry.wait(seconds)
         self._hurry.clear()
 
     def wake(self) -> None:

@@ -6,7 +6,7 @@ Rules:
 2. Before `produce` a refusal is definite; after it every failure is `AppendUnknown` (see
    `kafka_gate`).
 3. A barrier answers only callers of `tail` that came before it was handed over.
-4. Reports are served by one thread of our own and nobody else: so a future's callbacks never
+4. Reports are served by one thread of our own, and by `close`: so a future's callbacks never
    run inside `append`. While somebody waits for one it sleeps inside librdkafka until there is
    something (see `kafka_delivery`). No failure ends it: without it no report would ever come.
 """
@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from clusterlite.errors import AppendUnknown, LogClosed, LogError, LogUnavailable, RecordTooLarge
-from clusterlite.log.kafka_delivery import Delivery, Desk, PositionNotTold
+from clusterlite.log.kafka_delivery import IDLE_S, LATE_S, Delivery, Desk, PositionNotTold
 from clusterlite.log.kafka_errors import plainly, unavailable
 from clusterlite.log.kafka_gate import PAUSE_S_MIN, Gate, barrier_bytes, lost_leader
 from clusterlite.log.kafka_settings import Config
@@ -196,7 +196,7 @@ class KafkaProducer:
                 if self._desk.busy:
                     self._producer.poll(SERVE_S_MAX)
                 else:
-                    self._desk.rest()
+                    self._desk.rest(LATE_S if len(self._producer) else IDLE_S)
                     self._producer.poll(0)
                 if self._fatal:
                     self._renew()

@@ -28,6 +28,9 @@ ANSWER_TIMEOUT_S = 3.0
 ALARM_TIMEOUT_S = 1.0
 """How much longer than asked a `read` may take to find out that it is cut off."""
 
+LEADER_WAIT_S = 1.0
+"""How much longer the first `read` may take, where the brokers do not answer."""
+
 WAKE_S_MAX = 0.2
 """The longest sleep inside librdkafka: it bounds the delay of `close`."""
 
@@ -104,7 +107,7 @@ class KafkaFollower:
         if not self._knows_leader:
             self._knows_leader = True
             with suppress(KafkaException):  # then the assignment waits
-                self._consumer.list_topics(self._topic, timeout=ALARM_TIMEOUT_S)
+                self._consumer.list_topics(self._topic, timeout=LEADER_WAIT_S)
 
     def _messages(self, max_records: int, wait_s: float) -> list[Message]:
         if self._pending is not None:

@@ -24,7 +24,7 @@ class Reached(NamedTuple):
 Answer = Applied | Appended | Reached | ClusterLiteError
 
 Reply = Callable[[Answer], None]
-"""Called once, on the engine's thread; must not block."""
+"""Called once, in the engine's turn; must not block."""
 
 
 class Submission(NamedTuple):

@@ -1,4 +1,4 @@
-"""The engine: one thread that gathers writes, appends them, applies the log and answers.
+"""The engine: gathers writes, appends them, applies the log and answers.
 
     submit --> pending --append--> log --read--> apply --outcome--> reply
                   (gathered while an append is under way: adaptive group commit)
@@ -9,7 +9,7 @@ Threads:
    It answers those who waited by itself: waking the engine for that would cost them more.
 3. The guard asks the log what may take long to answer.
 
-The first two take turns (`_turn`) at everything here but sleeping, reading and applying.
+The first two take turns (`_turn`) at everything here but sleeping, opening, reading and applying.
 
 Invariants:
 1. An event is answered with its outcome only after this replica applied it (I1, I8). Nothing is
@@ -42,7 +42,7 @@ from clusterlite.errors import (
     Overloaded,
     RecordTooLarge,
 )
-from clusterlite.log.base import Append, Bounds, Log
+from clusterlite.log.base import Append, Log
 from clusterlite.node.answers import Answer, Appended, Reached, Reply, Submission
 from clusterlite.node.follower import Follower, FollowerThread, Seen, Strained
 from clusterlite.node.loop import Loop
@@ -91,7 +91,7 @@ class Engine:
     Args:
         log: opened by `run`'s thread or by the follower's.
         make_follower: opens the log where needed and gives the follower.
-        progressed: called after every batch and every change of trouble, on the engine's thread.
+        progressed: called after every batch and every change of trouble, in the engine's turn.
     """
 
     def __init__(
@@ -103,7 +103,6 @@ class Engine:
         self._turn = threading.Lock()
         self.loop = Loop(self._turn)
         self.trouble: Trouble | None = None
-        self.bounds: Bounds | None = None
         self.follower: Follower | None = None
         self.after_tick: list[Callable[[], None]] = []
         self._log = log
@@ -130,7 +129,7 @@ class Engine:
         """The last record applied."""
         return Seen(-1, b"") if self.follower is None else self.follower.seen
 
-    # What may be asked, on the engine's thread.
+    # What may be asked, in the engine's turn.
 
     def submit(self, submission: Submission) -> None:
         """Take an event: appended with the others of this tick, answered once it is applied.
@@ -414,7 +413,7 @@ class Engine:
             self.await_tail(time.monotonic() + _CONFIRM_S, ended)
 
     def halt(self, halt: ClusterLiteError, state: str = "halted") -> None:
-        """Stop acknowledging for good; what waits is told that its outcome is unknown."""
+        """Stop acknowledging for good: what the log was given is unknown, all else is refused."""
         self.trouble = Trouble(state, halt)
         self._inline = False
         self._listen(False)

@@ -1,4 +1,4 @@
-"""Whether the log is still the one that the replica followed (rules 8, invariant I10)."""
+"""Whether the log is still the one that the replica followed."""
 
 from __future__ import annotations
 

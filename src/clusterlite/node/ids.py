@@ -8,8 +8,6 @@ import threading
 import time
 from typing import Final
 
-_RANDOM = random.Random(os.urandom(32))  # noqa: S311 - ids are unique, they guard nothing
-_LOCK = threading.Lock()
 _LOW_BITS: Final = 48
 """Of the 74 bits beside the time, those that the text shows as its last group."""
 
@@ -19,13 +17,46 @@ _seconds: list[tuple[int, str]] = [(0, "")]
 """The second last asked for, with its text: one value, so that threads cannot mix two."""
 
 
-class _Last:
+class _Ids:
     """What the last id was made of; the text before its last group is made once a millisecond."""
 
-    ms = 0
-    high = 0
-    low = 0
-    head = ""
+    def __init__(self) -> None:
+        self._random = random.Random(os.urandom(32))  # noqa: S311 - unique is enough
+        self._lock = threading.Lock()
+        self._ms = 0
+        self._high = 0
+        self._low = 0
+        self._head = ""
+
+    def next(self) -> str:
+        now_ms = time.time_ns() // 1_000_000
+        with self._lock:
+            if now_ms > self._ms:
+                self._low = self._random.getrandbits(_LOW_BITS)
+                self._begin(now_ms, self._random.getrandbits(_HIGH_BITS - 1))
+            else:
+                self._low += 1 + self._random.getrandbits(32)
+                if self._low >> _LOW_BITS:
+                    self._low -= 1 << _LOW_BITS
+                    self._begin(self._ms, self._high + 1)
+            return "%s%012x" % (self._head, self._low)  # noqa: UP031 - half an f-string's time
+
+    def _begin(self, ms: int, high: int) -> None:
+        self._ms, self._high = ms, high
+        variant = high & 0x3FFF | 0x8000
+        self._head = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{high >> 14:03x}-{variant:04x}-"
+
+
+_ids = _Ids()
+
+
+def _begin_anew() -> None:
+    """In a forked process: the parent's numbers come next there too, and its lock may be held."""
+    global _ids  # noqa: PLW0603
+    _ids = _Ids()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def uuid7() -> str:
@@ -34,23 +65,7 @@ def uuid7() -> str:
     48 bits of Unix milliseconds, then 74 bits that are random at the first id of a millisecond
     and grow by a random step after it (method 2 of section 6.2).
     """
-    now_ms = time.time_ns() // 1_000_000
-    with _LOCK:
-        if now_ms > _Last.ms:
-            _Last.low = _RANDOM.getrandbits(_LOW_BITS)
-            _begin(now_ms, _RANDOM.getrandbits(_HIGH_BITS - 1))
-        else:
-            _Last.low += 1 + _RANDOM.getrandbits(32)
-            if _Last.low >> _LOW_BITS:
-                _Last.low -= 1 << _LOW_BITS
-                _begin(_Last.ms, _Last.high + 1)
-        return "%s%012x" % (_Last.head, _Last.low)  # noqa: UP031 - half the time of an f-string
-
-
-def _begin(ms: int, high: int) -> None:
-    _Last.ms, _Last.high = ms, high
-    variant = high & 0x3FFF | 0x8000
-    _Last.head = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{high >> 14:03x}-{variant:04x}-"
+    return _ids.next()
 
 
 def timestamp() -> str:

@@ -1,8 +1,8 @@
 """The link's server side: HTTP workers reach the node over a Unix socket in the data folder.
 
-Everything here runs on the engine's thread. What became known in a tick leaves in one frame a
-worker. A worker that does not read is dropped when its frames exceed a bound (I14): it loses
-its connection, and comes again.
+Everything here runs in the engine's turn, on its thread or the follower's. What became known in
+a tick leaves in one frame a worker. A worker that does not read is dropped when its frames exceed
+a bound (I14): it loses its connection, and comes again.
 """
 
 from __future__ import annotations

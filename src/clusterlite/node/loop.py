@@ -21,7 +21,9 @@ _WRITE: Final = selectors.EVENT_WRITE
 
 
 class Loop:
-    """Runs what is ready, tick by tick; `post` is the only method for other threads.
+    """Runs what is ready, tick by tick.
+
+    Other threads may `post`, and whoever holds the guard may `watch` and `forget`.
 
     Args:
         guard: held while anything runs, and not while the loop sleeps.

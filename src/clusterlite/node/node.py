@@ -276,7 +276,7 @@ class Node:
         return self._reader().fate(event_id).outcome
 
     def settle(self, event_id: str) -> Outcome:
-        """Make an unknown outcome definite: the event's own, or `never` from now on (rules 5).
+        """Make an unknown outcome definite: the event's own, or `never` from now on.
 
         Raises:
             LogUnavailable, OutcomeUnknown: it is not settled yet; ask again.

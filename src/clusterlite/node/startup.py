@@ -39,7 +39,7 @@ _log = get_logger("clusterlite.node")
 
 
 class Startup:
-    """One start of a node; its methods run on the engine's thread.
+    """One start of a node; its methods run in the engine's turn.
 
     Args:
         log: the node's.

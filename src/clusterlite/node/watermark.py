@@ -10,7 +10,7 @@ from clusterlite.node.answers import Reached, Reply
 
 
 class Watermark:
-    """Waiters by position; used on the engine's thread."""
+    """Waiters by position; used in the engine's turn."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, int, float, Reply]] = []

@@ -1,4 +1,4 @@
-"""The applier: a pure fold of the log into the replica, a batch in one transaction (design 7).
+"""The applier: a pure fold of the log into the replica, a batch in one transaction.
 
 Invariants:
 1. One thread owns the only write connection. Rows, outcomes, marks, hash and position of a
@@ -7,7 +7,7 @@ Invariants:
 3. Before a commit the file must still be where this start left it (two writers: refused).
 4. A record that cannot be passed halts with everything before it committed. Nothing is skipped.
 
-A record is judged in this order (rules 2):
+A record is judged in this order:
 
     unreadable -> foreign -> too_new (halt) -> invalid -> duplicate -> expired -> its operation
 """

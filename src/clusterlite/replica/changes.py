@@ -1,4 +1,4 @@
-"""One row operation: judged and applied exactly as the rules say (rules 3, design 5 and 9).
+"""One row operation: judged and applied exactly as the rules say.
 
 The order in which a change is judged, so that every replica names the same reason:
 

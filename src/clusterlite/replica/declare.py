@@ -1,4 +1,4 @@
-"""SCHEMA events: a declaration becomes a table, an extension, or an adoption (rules 7 and 9)."""
+"""SCHEMA events: a declaration becomes a table, an extension, or an adoption."""
 
 from __future__ import annotations
 

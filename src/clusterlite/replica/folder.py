@@ -1,4 +1,4 @@
-"""The data folder: one node's, locked for as long as the node lives (rules 8).
+"""The data folder: one node's, locked for as long as the node lives.
 
 data/
   lock              held by the running node; the kernel lets go of it when the process dies.

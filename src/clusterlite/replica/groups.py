@@ -1,6 +1,6 @@
 """Groups: consecutive INSERTs of one table in few statements, with the outcomes they would have.
 
-Grouping must not change a verdict (rules 3). So a group holds only records that can be judged
+Grouping must not change a verdict. So a group holds only records that can be judged
 without looking at rows: our own INSERTs without a precondition, of one declared table without
 a reference to itself, with full rows of fitting types. What remains to be judged (a key, a
 unique value, a reference, an event id that has an outcome) raises in SQLite: then the group is

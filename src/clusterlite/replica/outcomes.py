@@ -1,4 +1,4 @@
-"""Outcomes as the replica stores them, and the window in which they are remembered (rules 4).
+"""Outcomes as the replica stores them, and the window in which they are remembered.
 
 The floor moves only at an applied record that reaches a multiple of 1,024, to the newest such
 mark that is older than both the window's positions and its time. So it is the same on every
@@ -67,12 +67,6 @@ def find_outcome(connection: Connection, event_id: str, floor: int) -> Outcome |
     """The outcome of an event id, None where it has none at or above the floor."""
     row = connection.execute(f"{_SELECT} WHERE event_id = ?", (event_id,)).fetchone()
     return None if row is None or row[0] < floor else read_outcome(row)
-
-
-def outcome_at(connection: Connection, position: int) -> Outcome | None:
-    """The outcome stored under a position, None where there is none."""
-    row = connection.execute(f"{_SELECT} WHERE position = ?", (position,)).fetchone()
-    return None if row is None else read_outcome(row)
 
 
 def read_outcome(row: Sequence[object]) -> Outcome:

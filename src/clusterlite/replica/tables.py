@@ -185,6 +185,3 @@ def store_schema(connection: Connection, table: Table) -> None:
             msgspec.json.encode([column.since for column in table.columns]).decode(),
         ),
     )
-
-
-Row = tuple[Stored, ...]

@@ -1,4 +1,4 @@
-"""The content hash of a replica, and whether its file is sound (rules 7, invariant I5).
+"""The content hash of a replica, and whether its file is sound.
 
 One read snapshot: rows by key with their version, schemas, settings, and outcomes above the
 floor. SQLite's own tables and what belongs to one node alone are left out, so that equal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -43,7 +44,7 @@ def test_ids_grow_where_their_last_group_runs_over(monkeypatch: pytest.MonkeyPat
     stopped_ns = time.time_ns() + 3_600 * 10**9
     monkeypatch.setattr(time, "time_ns", lambda: stopped_ns)
     made = [uuid7()]
-    monkeypatch.setattr(ids._Last, "low", 2**48 - 2)
+    monkeypatch.setattr(ids._ids, "_low", 2**48 - 2)
     made += [uuid7() for _ in range(10)]
     assert made == sorted(set(made))
     assert len({text[:23] for text in made}) == 2
@@ -62,6 +63,26 @@ def test_ids_of_several_threads_are_all_different_and_grow_in_each() -> None:
         thread.join()
     assert all(mine == sorted(mine) for mine in made)
     assert len({text for mine in made for text in mine}) == 8_000
+
+
+def test_forked_processes_make_ids_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped_ns = time.time_ns() + 3_600 * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: stopped_ns)
+    uuid7()
+    made = [made_in_fork(), made_in_fork(), uuid7()]
+    assert len(set(made)) == 3
+
+
+def made_in_fork() -> str:
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writing, uuid7().encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(pid, 0)
+    with os.fdopen(reading) as told:
+        return told.read()
 
 
 def test_a_time_is_rfc_3339_in_utc_with_six_digits(monkeypatch: pytest.MonkeyPatch) -> None:
