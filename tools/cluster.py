@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Self
@@ -40,14 +41,18 @@ class ClusterNode:
         folder: of the cluster.
         port: to listen on.
         log: its `--log`.
+        entities: its `--entities`, the sample where there are none.
     """
 
-    def __init__(self, name: str, folder: Path, port: int, log: str) -> None:
+    def __init__(
+        self, name: str, folder: Path, port: int, log: str, entities: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self.port = port
         self.data = folder / name
         self.output = folder / f"{name}.log"
         self._log = log
+        self._entities = tuple(entities)
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -55,6 +60,7 @@ class ClusterNode:
         command = [
             *(sys.executable, "-m", "clusterlite", "serve", "--port", str(self.port)),
             *("--data", str(self.data), "--log", self._log, "--node-id", self.name),
+            *(argument for name in self._entities for argument in ("--entities", name)),
         ]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
@@ -88,16 +94,24 @@ class Cluster:
         port: of Nginx; 0 takes a free one.
         brokers: of Kafka, 1 or 3.
         nodes: how many.
+        entities: that they serve, the sample where there are none.
     """
 
-    def __init__(self, folder: Path, port: int = 0, brokers: int = 1, nodes: int = 3) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int = 0,
+        brokers: int = 1,
+        nodes: int = 3,
+        entities: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
         self.kafka = KafkaCluster(folder / "kafka", brokers=brokers)
         nginx_port, *node_ports = free_ports(nodes + 1)
         self.port = port or nginx_port
         log = f"kafka://{self.kafka.address}/{TOPIC}"
         self.nodes = [
-            ClusterNode(f"node-{number}", folder, node_port, log)
+            ClusterNode(f"node-{number}", folder, node_port, log, entities)
             for number, node_port in enumerate(node_ports, 1)
         ]
         self.nginx = Nginx(folder / "nginx", self.port, node_ports)
@@ -155,6 +169,7 @@ class Cluster:
         while not self._ending.wait(0.1):
             for node in self.nodes:
                 if node.process is not None and node.process.poll() is not None:
+                    print(f"{node.name} died; it is started again", flush=True)
                     if self._ending.wait(RESTART_S):
                         return
                     node.start()
@@ -186,6 +201,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--port", type=int, default=8082)
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
+    parser.add_argument("--entities", action="append", default=[], help="as of serve")
     arguments = parser.parse_args()
     _refuse_taken(arguments.port)
     ended = threading.Event()
@@ -196,15 +212,19 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     print("starting Kafka, three nodes and Nginx …", flush=True)
-    with Cluster(arguments.folder, arguments.port, arguments.brokers) as cluster:
+    chosen = arguments.folder, arguments.port, arguments.brokers
+    with Cluster(*chosen, entities=arguments.entities) as cluster:
         print(f"cluster  http://127.0.0.1:{cluster.port}/-/ui/  (Nginx, round robin)")
         for node in cluster.nodes:
-            print(f"{node.name}   http://127.0.0.1:{node.port}/-/ui/  log {node.output}")
-        print(f"Kafka    {cluster.kafka.address}, topic {TOPIC}")
+            assert node.process is not None
+            page = f"http://127.0.0.1:{node.port}/-/ui/"
+            print(f"{node.name}   {page}  pid {node.process.pid}, log {node.output}")
+        print(f"Kafka    --log kafka://{cluster.kafka.address}/{TOPIC}")
         print(f"folder   {cluster.folder}")
         print("Ctrl-C stops all of it; `make cluster-check` tries it.", flush=True)
         ended.wait()
         print("stopping …", flush=True)
+    print(f"stopped; topic and replicas stay in {arguments.folder}, and the next run goes on")
 
 
 def _refuse_taken(port: int) -> None:

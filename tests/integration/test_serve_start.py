@@ -59,7 +59,7 @@ def test_the_banner_says_where_the_page_the_log_and_the_data_are(running: Serve)
     banner = running.said().partition("ClusterLite ")[2].splitlines()
     assert banner[1:8] == [
         f"  page    {running.url}/-/ui/",
-        f"  tables  {running.url}/users",
+        f"  tables  {running.url}/users (the sample; --entities names your own)",
         f"  log     file:{running.data}/log, applied up to position 1",
         f"  data    {running.data}",
         "  state   ready",
@@ -226,3 +226,17 @@ def test_a_cluster_id_that_the_log_does_not_have_is_told_before_the_banner(tmp_p
         assert wrong.request("GET", "/-/cluster").json["state"] == "halted"
     finally:
         wrong.stop()
+
+
+def test_a_table_that_no_class_declares_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "from clusterlite import Entity\nclass Thing(Entity, table='things'):\n    name: str\n"
+    )
+    own = Serve(tmp_path / "node", arguments=("--entities", "shop"), cwd=tmp_path)
+    with own:
+        assert own.request("POST", "/things", {"name": "mug"}).status == 201
+    with Serve(tmp_path / "node", cwd=tmp_path) as sample:
+        hint = "The log has that table: name the module of its class with --entities"
+        assert hint in sample.request("GET", "/things").json["detail"]
+        for absent in ("/thongs", "/USERS"):
+            assert hint not in sample.request("GET", absent).json["detail"]

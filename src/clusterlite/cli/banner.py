@@ -10,7 +10,7 @@ from rich.console import Console
 import clusterlite
 from clusterlite.cli.neighbours import url_of
 from clusterlite.cli.voice import Voice
-from clusterlite.config import Settings
+from clusterlite.config import SAMPLE, Settings
 from clusterlite.log.open import make_log
 from clusterlite.telemetry import get_logger, has_colours
 
@@ -57,7 +57,7 @@ def print_banner(voice: Voice, settings: Settings, tables: list[str], node: dict
     applied = f"applied up to position {position}" if position >= 0 else "nothing applied yet"
     lines = [
         ("page", f"{url}/-/ui/"),
-        ("tables", ", ".join(f"{url}/{name}" for name in tables)),
+        ("tables", ", ".join(f"{url}/{name}" for name in tables) + _whose(settings)),
         ("log", f"{log.url}, {applied}"),
         ("data", str(settings.data.absolute())),
         ("state", _state(node)),
@@ -71,6 +71,11 @@ def print_banner(voice: Voice, settings: Settings, tables: list[str], node: dict
     if settings.listens_wide:
         console.print(f"  WARNING {_wide(settings)}", style="bold red", markup=False)
     console.print("  Ctrl-C stops it", markup=False)
+
+
+def _whose(settings: Settings) -> str:
+    sample = settings.entities == (SAMPLE,)
+    return " (the sample; --entities names your own)" if sample else ""
 
 
 def _state(node: dict[str, Any]) -> str:

@@ -101,6 +101,8 @@ def _unreadable(problem: str, value: bytes) -> dict[str, Any]:
 def _judged(event: Event, cluster: str) -> tuple[str, str | None]:
     if event.problem is not None:
         return "invalid", event.problem
+    if event.operation == "BARRIER" and not event.cluster:
+        return "event", None  # the log's own, which knows no cluster
     if event.format is None:
         return "foreign", "no format, so another program wrote it"
     if cluster and event.cluster != cluster:

@@ -14,6 +14,7 @@ import msgspec
 
 from clusterlite.core.entity import Entity
 from clusterlite.core.fields import Json, Stored
+from clusterlite.core.names import fold
 from clusterlite.core.operations import DeclaredOperations, TableOperations
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.errors import Behind, ClusterLiteError, ConfigError, ForeignToken, NotServing
@@ -224,11 +225,18 @@ class Service:
                 404,
                 "no_such_table",
                 f"no table {name!r}{did_you_mean(name, self.served)}; "
-                f"this node has {', '.join(self.served)}",
+                f"this node has {', '.join(self.served)}{self._undeclared(name)}",
             )
         if not served.ready:
             raise NotServing(f"the node has not applied the declaration of {name} yet")
         return served
+
+    def _undeclared(self, name: str) -> str:
+        """What to do where the replica has the table and no class of this node declares it."""
+        tables = {} if self._reader is None else self._reader.tables()
+        if fold(name) not in tables.keys() - map(fold, self.served):
+            return ""
+        return ". The log has that table: name the module of its class with --entities"
 
     def asked_position(self, request: Request) -> int:
         """The position that the request's token asks for, -1 without one.

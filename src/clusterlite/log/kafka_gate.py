@@ -31,8 +31,8 @@ _NOT_THE_LOGS_FAULT = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVAL
 def barrier_bytes() -> bytes:
     """A BARRIER event: it moves the position and has no other effect.
 
-    The log knows no cluster to name and no position for `after`. Whatever a replica makes of
-    that, a barrier keeps no outcome, so the Go program's five fields and a format are enough.
+    The log knows no cluster to name, no position and no node. Whatever a replica makes of that, a
+    barrier keeps no outcome.
     """
     now = datetime.now(UTC)
     return msgspec.json.encode(
@@ -44,6 +44,10 @@ def barrier_bytes() -> bytes:
             "timestamp": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "format": 1,
             "cluster": "",
+            "node": "",
+            "actor": "",
+            "after": -1,
+            "fp": "",
         }
     )
 

@@ -25,7 +25,8 @@ def banner(capsys: pytest.CaptureFixture[str], node: dict[str, Any], **given: An
 
 def test_a_ready_node_says_so_and_where_everything_is(capsys: pytest.CaptureFixture[str]) -> None:
     shown = banner(capsys, READY)
-    assert "  tables  http://127.0.0.1:9000/users, http://127.0.0.1:9000/notes\n" in shown
+    tables = "http://127.0.0.1:9000/users, http://127.0.0.1:9000/notes"
+    assert f"  tables  {tables} (the sample; --entities names your own)\n" in shown
     assert "  log     file:/srv/x/log, applied up to position 4\n" in shown
     assert "  state   ready\n" in shown
     assert "WARNING" not in shown

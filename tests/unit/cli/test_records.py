@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from clusterlite.cli.records import clean, line, spell, time_text
 from clusterlite.log.base import Record
+from clusterlite.log.kafka_gate import barrier_bytes
 
 TIME_MS = 1_795_636_800_123
 
@@ -60,6 +61,7 @@ def test_an_event_is_told_with_position_time_node_operation_table_and_key() -> N
         (event(id=None, format=None), "foreign", "users/ann"),
         (event(operation="DELETE", data={"id": "ann"}), "event", "users/ann"),
         (event(operation="BARRIER", table_name="", data={}), "event", "BARRIER"),
+        (barrier_bytes(), "event", "BARRIER"),
     ],
 )
 def test_what_is_no_event_of_this_cluster_is_shown_as_such(

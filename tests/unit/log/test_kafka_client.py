@@ -101,6 +101,9 @@ class Producer:
         if place == self.at and self.troubles:
             raise self.troubles.pop(0)
 
+    def __len__(self) -> int:
+        return len(self._reports)
+
     def list_topics(self, topic: str, timeout: float) -> Any:
         assert timeout > 0
         leaderless = SimpleNamespace(leader=-1)
