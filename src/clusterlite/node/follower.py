@@ -172,6 +172,13 @@ class FollowerThread(threading.Thread):
 
     def run(self) -> None:
         """Follow until closed or halted."""
+        try:
+            self._follow()
+        except BaseException as error:
+            self._tell(Halt("internal", repr(error), "This is a defect: report it"))
+            raise
+
+    def _follow(self) -> None:
         follower: Follower | None = None
         troubled = False
         while not self._closing.is_set():
@@ -188,9 +195,6 @@ class FollowerThread(threading.Thread):
                 self._tell(error)
                 self._closing.wait(RETRY_S)
                 continue
-            except BaseException as error:
-                self._halt(Halt("internal", repr(error), "This is a defect: report it"))
-                raise
             if troubled:
                 troubled = False
                 self._tell(None)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from clusterlite import Node
+from clusterlite import Halt, Node
 from clusterlite.errors import LogUnavailable
 from clusterlite.log.memory import MemoryLog
 from clusterlite.node.answers import Answer, Submission
-from tests.nodes import User
+from tests.nodes import User, insert, user
 from tests.processes import wait_until
 
 DETAIL, CURE = "the log is away", "Wait for it"
@@ -81,3 +82,19 @@ def test_a_start_without_a_log_is_told_with_its_cure_and_goes_on_by_itself(
     log.away = False
     wait_state(node, "ready")
     assert node.status()["reason"] is None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_defect_in_an_answer_halts_a_node_that_polls_its_log(node: Node, log: AwayLog) -> None:
+    def fail(_answer: Answer) -> None:
+        raise RuntimeError("a defect")
+
+    log.away = False
+    log.let_in.set()
+    wait_state(node, "ready")
+    deadline = time.monotonic() + 10
+    node._runtime.submit(Submission("e-1", insert(node, "e-1", "ann"), fail, deadline))
+    wait_state(node, "halted")
+    assert node.status()["reason"]["reason"] == "internal"
+    with pytest.raises(Halt, match="a defect"):
+        node.create(user("ben"))
