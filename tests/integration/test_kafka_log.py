@@ -17,6 +17,7 @@ from clusterlite.errors import (
 )
 from clusterlite.log.base import Log, Record
 from clusterlite.log.kafka import KafkaLog
+from tests.integration.conftest import OpenLog
 from tools.kafka import KafkaCluster
 
 WAIT_S = 20.0
@@ -227,3 +228,29 @@ def test_an_option_that_the_client_does_not_know_is_named(kafka: KafkaCluster, t
     log = KafkaLog(kafka.address, topic, {"no.such.option": "1"})
     with pytest.raises(ConfigError, match=r"no\.such\.option"):
         log.open()
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.01, 0.05])
+def test_a_log_that_is_closed_while_it_opens_leaves_nothing_behind(
+    kafka: KafkaCluster, topic: str, open_log: OpenLog, pause_s: float
+) -> None:
+    open_log(kafka.address, topic).close()  # the topic is there
+    before = set(threading.enumerate())
+    log = KafkaLog(kafka.address, topic, {})
+    ended: list[BaseException | None] = []
+
+    def opening() -> None:
+        try:
+            log.open()
+        except LogClosed as error:
+            ended.append(error)
+        else:
+            ended.append(None)
+
+    thread = threading.Thread(target=opening)
+    thread.start()
+    thread.join(pause_s)
+    log.close()
+    thread.join(WAIT_S)
+    assert len(ended) == 1
+    assert set(threading.enumerate()) <= before

@@ -13,6 +13,7 @@ no consumer group, no stored offsets, no transactions. The parts:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
@@ -69,6 +70,7 @@ class KafkaLog:
         self.record_bytes_max = self._settings.message_bytes_max - RECORD_OVERHEAD_BYTES
         self._parts: _Open | None = None
         self._closed = False
+        self._settling = threading.Lock()
 
     def __repr__(self) -> str:
         return f"KafkaLog({self.url!r})"
@@ -89,7 +91,16 @@ class KafkaLog:
             raise
         self.record_bytes_max = topic.record_bytes_max
         self.caveat = topic.caveat()
-        self._parts = parts
+        if not self._keep(parts):
+            parts.close()
+            raise LogClosed("the log was closed while it was opened")
+
+    def _keep(self, parts: _Open) -> bool:
+        """Have these from now on; False where the log was closed meanwhile."""
+        with self._settling:
+            if not self._closed:
+                self._parts = parts
+            return not self._closed
 
     def append(self, values: Sequence[bytes]) -> Sequence[Append]:
         """As the port's."""
@@ -139,8 +150,9 @@ class KafkaLog:
 
     def close(self) -> None:
         """As the port's."""
-        self._closed = True
-        parts, self._parts = self._parts, None
+        with self._settling:
+            self._closed = True
+            parts, self._parts = self._parts, None
         if parts is not None:
             parts.close()
 

@@ -16,10 +16,10 @@ from clusterlite.errors import AppendUnknown, ClusterLiteError
 from clusterlite.log.kafka_errors import plainly
 
 LATE_S: Final = 0.03
-"""How late a report may be that nobody waits for."""
+"""How late a report may be that nobody waits for, while others are under way."""
 
 IDLE_S: Final = 0.1
-"""How often the client is looked at that has nothing under way; it bounds a probe's delay."""
+"""How late the first one may be, and a probe."""
 
 
 class PositionNotTold(AppendUnknown):

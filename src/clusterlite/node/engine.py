@@ -453,7 +453,9 @@ class Engine:
     def _answer(self, event_id: str, answer: Answer) -> None:
         waiting = self._waiting.pop(event_id, None)
         if waiting is not None:
-            for reply, _ in waiting.replies:
+            # Taken out, so that a report that comes later finds nobody left to tell.
+            replies, waiting.replies = waiting.replies, []
+            for reply, _ in replies:
                 reply(answer)
 
     def _expire(self) -> None:

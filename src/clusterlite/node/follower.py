@@ -184,6 +184,8 @@ class FollowerThread(threading.Thread):
         while not self._closing.is_set():
             try:
                 follower = follower or self._make()
+                if self._closing.is_set():
+                    return
                 done = follower.step(_POLL_S)
             except LogClosed:
                 return
@@ -212,6 +214,8 @@ class FollowerThread(threading.Thread):
         self._post(lambda: self._failed(error))
 
     def _halt(self, error: Halt | ConfigError) -> None:
-        if isinstance(error, HaltedBatch):
-            self._applied(error.done)
-        self._tell(error)
+        try:
+            if isinstance(error, HaltedBatch):
+                self._applied(error.done)
+        finally:
+            self._tell(error)

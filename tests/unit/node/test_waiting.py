@@ -110,6 +110,23 @@ def test_an_early_answer_comes_with_the_position_before_the_outcome(node: Node) 
     assert outcome(node, "e-1").position == answer.position
 
 
+def test_a_report_that_comes_after_the_outcome_tells_nobody_again(node: Node, log: HeldLog) -> None:
+    answers: list[Answer] = []
+    log.holding.set()
+    deadline = time.monotonic() + WAIT_S
+    record = insert(node, "e-1", "ann")
+    node._runtime.submit(Submission("e-1", record, answers.append, deadline, True))
+    log.wait_held(1)
+    ((value, report),) = log.held
+    log.held.clear()
+    log.release()
+    (written,) = log.append([value])
+    wait_until(lambda: bool(answers))
+    report.set_result(written.result())
+    told(submit(node, "e-2", insert(node, "e-2", "ben")))
+    assert [type(answer) for answer in answers] == [Applied]
+
+
 # The same event twice.
 
 
