@@ -9,5 +9,7 @@ beside that of the bare thing, both measured in turn, round after round. Read in
     experiments   how: servers, then one measurement a round
     bare, raw     what it is compared with
     load, nodes   the load generator, and the servers under load
+    events        records for logs that are filled beforehand
+    catch_up, idle, many_rows, pocketbase   experiments with parts of their own
     report        samples, their table and their JSON
 """

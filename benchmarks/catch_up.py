@@ -18,26 +18,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from confluent_kafka import Producer
 
+from benchmarks.events import Creates
 from benchmarks.idle import peak_rss_mb
 from benchmarks.nodes import Place
 from benchmarks.report import Sample, Samples
-from clusterlite import Node
-from clusterlite.core.event import Stamp
-from clusterlite.core.operations import DeclaredOperations
-from clusterlite.examples.users import User
 from clusterlite.log.base import Log, Record
 from clusterlite.log.open import make_log
 from clusterlite.node.follower import BATCH_MAX, Follower
-from clusterlite.node.ids import timestamp, uuid7
+from clusterlite.node.ids import uuid7
 from clusterlite.replica.applier import Applier
 from clusterlite.replica.database import Connection, open_writer
-from clusterlite.replica.folder import DataFolder
-from clusterlite.replica.reader import Reader
 from clusterlite.replica.state import take_over
 from tools.cluster import ROOT
 
@@ -103,18 +98,11 @@ def catch_up(place: Place) -> Iterator[Callable[[], Samples]]:
 
 def _fill(place: Place, log: str, records: int) -> None:
     """Let a node found the log, then produce creates as its worker would."""
-    data = place.folder / "catch-up"
-    with Node(data, log=log, entities=[User]) as node:
-        cluster, position = node.cluster, node.position
-    reader = Reader(DataFolder(data).replica)
-    schema = reader.tables()["users"].position
-    reader.close()
-    operations = DeclaredOperations(User)
+    creates = Creates(place.folder / "catch-up", log)
     producer = Producer({"bootstrap.servers": place.brokers, "acks": "all", "linger.ms": "5"})
     for number in range(records):
-        row: dict[str, Any] = {"id": uuid7(), "name": f"Name {number}", "email": f"n{number}@e.com"}
-        stamp = Stamp(uuid7(), timestamp(), cluster, "benchmark", position, fp=f"{number:032x}")
-        event = operations.create_event(stamp, row, schema)
+        row = {"id": uuid7(), "name": f"Name {number}", "email": f"n{number}@e.com"}
+        event = creates.record(row, f"{number:032x}")
         while True:
             try:
                 producer.produce("catch-up", event, partition=0)

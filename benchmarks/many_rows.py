@@ -5,19 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final
+from typing import Final
 
 from benchmarks import load
+from benchmarks.events import Creates
 from benchmarks.nodes import Place, call, serve, wait
 from benchmarks.report import Sample, Samples
 from clusterlite import Node
-from clusterlite.core.event import Stamp
-from clusterlite.core.operations import DeclaredOperations
 from clusterlite.examples.users import User
 from clusterlite.log.open import make_log
-from clusterlite.node.ids import timestamp, uuid7
-from clusterlite.replica.folder import DataFolder
-from clusterlite.replica.reader import Reader
 from tools.cluster import ClusterNode
 
 FEW: Final = 10_000
@@ -65,20 +61,13 @@ def many_rows(place: Place) -> Iterator[Callable[[], Samples]]:
 def _fill(place: Place, name: str, rows: int) -> None:
     """Let a node found the log, append creates with sequential keys, and let a node apply them."""
     data, url = place.folder / name, f"file:{place.folder / name / 'log'}"
-    with Node(data, log=url, entities=[User]) as node:
-        cluster, position = node.cluster, node.position
-    reader = Reader(DataFolder(data).replica)
-    schema = reader.tables()["users"].position
-    reader.close()
-    operations = DeclaredOperations(User)
+    creates = Creates(data, url)
     log = make_log(url)
     log.open()
+    position = -1
     for first in range(0, rows, _BATCH):
-        values: list[bytes] = []
-        for number in range(first, min(first + _BATCH, rows)):
-            row: dict[str, Any] = load.row(number)
-            stamp = Stamp(uuid7(), timestamp(), cluster, "benchmark", position, fp="")
-            values.append(operations.create_event(stamp, row, schema))
+        numbers = range(first, min(first + _BATCH, rows))
+        values = [creates.record(load.row(number)) for number in numbers]
         position = log.append(values)[-1].result()
     log.close()
     with Node(data, log=url, entities=[User]) as node:

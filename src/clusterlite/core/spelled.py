@@ -16,7 +16,7 @@ import msgspec
 from clusterlite.core.acceptance import DEPTH_MAX
 from clusterlite.core.event import ROW_OPERATIONS, Change, Event
 from clusterlite.core.fields import INT64_MAX, INT64_MIN, Stored, Unconvertible, check_json
-from clusterlite.core.names import EVENT_ID, KEY, is_key, is_name
+from clusterlite.core.names import EVENT_ID, KEY, is_name
 from clusterlite.core.schema import Table
 
 _encode = msgspec.json.Encoder().encode
@@ -95,10 +95,7 @@ def decode_spelled(value: bytes) -> Event | None:
         or spelled.format < 1
         or operation not in ROW_OPERATIONS
         or not is_name(table)
-        or not is_key(key)
-        or not is_key(event_id)
-        or event_id[0] == "@"
-        or not is_time(spelled.timestamp)
+        or _are_acceptable(f"{event_id}\n{key}\n{spelled.timestamp}") is None
     ):
         return None
     return Event(

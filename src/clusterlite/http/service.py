@@ -122,7 +122,6 @@ class Service:
         self._reader: Reader | None = None
         self._serves = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping = False
 
     async def open(self, wait_s: float) -> None:
         """Connect to the node process, and wait until it serves its tables, but not for long.
@@ -132,15 +131,14 @@ class Service:
         """
         self._loop = asyncio.get_running_loop()
         await self.link.open()
-        if self._stopping:
-            return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._serves.wait(), wait_s)
 
     def stop_waiting(self) -> None:
         """End the wait of `open`, also of one to come; from any thread, or a signal's handler."""
-        self._stopping = True
-        if self._loop is not None:
+        if self._loop is None:
+            self._serves.set()
+        else:
             self._loop.call_soon_threadsafe(self._serves.set)
 
     @property

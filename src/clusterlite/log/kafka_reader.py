@@ -110,9 +110,7 @@ class KafkaFollower:
                 self._consumer.list_topics(self._topic, timeout=LEADER_WAIT_S)
 
     def _messages(self, max_records: int, wait_s: float) -> list[Message]:
-        if self._pending is not None:
-            error, self._pending = self._pending, None
-            raise self._failure(error)
+        self._raise_pending()
         first = self._consumer.poll(max(0.0, wait_s))
         if first is None:
             return []
@@ -132,9 +130,8 @@ class KafkaFollower:
             self._at = None
             raise unavailable(self._topic, "reading", "a late answer of an older question")
         self._at = end
-        if self._pending is not None and not records:
-            error, self._pending = self._pending, None
-            raise self._failure(error)
+        if not records:
+            self._raise_pending()
         return Batch(records, end)
 
     def _sort_out(self, position: int, messages: list[Message]) -> tuple[list[Record], int]:
@@ -152,6 +149,11 @@ class KafkaFollower:
                 self._pending = error
                 break  # what came behind it may stand behind a gap: it is read again
         return records, end
+
+    def _raise_pending(self) -> None:
+        if self._pending is not None:
+            error, self._pending = self._pending, None
+            raise self._failure(error)
 
     def _failure(self, error: KafkaError) -> Halt | LogUnavailable:
         position = self._at or 0
