@@ -55,7 +55,9 @@ def test_the_root_is_an_index_for_programs_and_leads_browsers_to_the_page(node: 
     index = node.request("GET", "/", headers={"Accept": "application/json"}).json
     assert [table["name"] for table in index["tables"]] == ["users", "accounts", "leaves"]
     assert "GET /users/{id}" in index["tables"][0]["routes"]
-    for path in [*index["system"], *(table["schema"] for table in index["tables"])]:
+    assert "/-/transaction" in index["system"]
+    read = {path for path in index["system"] if path != "/-/transaction"}
+    for path in [*read, *(table["schema"] for table in index["tables"])]:
         method = "POST" if path.endswith("settle") else "GET"
         assert node.request(method, path.format(id="x")).status < 400, path
     browser = node.request("GET", "/", headers={"Accept": "text/html,application/xhtml+xml"})
@@ -131,12 +133,21 @@ def test_every_operation_of_the_openapi_document_answers_as_it_says(
     listed = sorted(operations(document), key=lambda item: order.index(item[0]))
     of_tables = [item for item in listed if item[2]["tags"] != ["system"]]
     assert len(of_tables) == 6 * len(bodies)
+    inserts = [
+        {"operation": "INSERT", "table_name": table, "data": {**row, "id": "in-a-transaction"}}
+        for table, row in bodies.items()
+    ]
+    inserts[1]["data"]["email"] = "in-a-transaction"
+    bodies["-"] = {"changes": inserts}
     for method, path, operation in listed:
         body = bodies[path.split("/")[1]] if "requestBody" in operation else None
+        if body:
+            sent = operation["requestBody"]["content"]["application/json"]["schema"]
+            check(document, sent, body)
         answer = node.request(method, path.format(id="openapi"), body)
         assert answer.status < 400
         check_described(document, operation, answer)
-        if method == "POST" and body:
+        if method == "POST" and "location" in answer.headers:
             assert node.request("DELETE", answer.headers["location"]).status == 204
 
 
@@ -206,6 +217,11 @@ WRITES = [
     ("PUT", "/users/x", user()),
     ("DELETE", "/users/x", None),
     ("POST", "/-/events/x/settle", None),
+    (
+        "POST",
+        "/-/transaction",
+        {"changes": [{"operation": "DELETE", "table_name": "users", "id": "x"}]},
+    ),
 ]
 
 

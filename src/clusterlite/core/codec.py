@@ -22,8 +22,9 @@ from clusterlite.core.event import (
     Condition,
     Event,
     Stamp,
+    misplaced_conditions,
 )
-from clusterlite.core.fields import INT64_MAX
+from clusterlite.core.fields import INT64_MAX, Json
 from clusterlite.core.names import is_key, is_name
 from clusterlite.core.spelled import decode_spelled, is_time
 from clusterlite.errors import InputError, Problem
@@ -130,12 +131,18 @@ def _change(spelled: dict[str, Any], *, ours: bool, operations: frozenset[str]) 
     schema = spelled.get("schema", -1)
     if type(schema) is not int:
         raise _Shape("schema must be a position")
-    return Change(operation, table, key, data, schema, _condition(spelled.get("if")))
+    condition = spelled.get("if")
+    if condition is not None:
+        condition = read_condition(condition)
+    return Change(operation, table, key, data, schema, condition)
 
 
-def _condition(spelled: Any) -> Condition | None:
-    if spelled is None:
-        return None
+def read_condition(spelled: Json) -> Condition:
+    """A precondition as it stands in an event.
+
+    Raises:
+        ValueError: it is none.
+    """
     if type(spelled) is dict and len(spelled) == 1:
         version = spelled.get("version")
         if type(version) is int and 0 <= version <= INT64_MAX:
@@ -152,7 +159,6 @@ def _transaction(envelope: dict[str, Any], ours: bool) -> tuple[Change, ...]:
     if type(spelled) is not list or not 0 < len(spelled) <= CHANGES_MAX:
         raise _Shape(f"changes must be a list of 1 to {CHANGES_MAX}")
     changes: list[Change] = []
-    touched: set[tuple[str, str]] = set()
     for item in spelled:
         if (
             type(item) is not dict
@@ -161,14 +167,9 @@ def _transaction(envelope: dict[str, Any], ours: bool) -> tuple[Change, ...]:
             or type(item.get("data")) is not dict
         ):
             raise _Shape("a change has an operation, a table_name and data")
-        change = _change(item, ours=ours, operations=CHANGE_OPERATIONS)
-        row = (change.table.lower(), change.key)
-        if change.condition is not None and row in touched:
-            raise _Shape("only the first change of a row carries a precondition")
-        if change.operation == "ASSERT" and change.condition is None:
-            raise _Shape("ASSERT needs a precondition")
-        touched.add(row)
-        changes.append(change)
+        changes.append(_change(item, ours=ours, operations=CHANGE_OPERATIONS))
+    for _, reason in misplaced_conditions(changes):
+        raise _Shape(reason)
     return tuple(changes)
 
 

@@ -6,7 +6,10 @@ ignore. Every kind keeps the five, with `table_name` empty where there is no tab
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
+
+from clusterlite.core.names import fold
 
 FORMAT: Final = 1
 """The newest envelope format that this build writes and reads."""
@@ -70,6 +73,22 @@ class Change(NamedTuple):
     data: dict[str, Any]
     schema: int = -1
     condition: Condition | None = None
+
+
+def misplaced_conditions(changes: Iterable[Change]) -> Iterator[tuple[int, str]]:
+    """The changes of a transaction whose preconditions are not where they must be, and why.
+
+    Each is judged against the state before the first change. So only the first change of a row
+    carries one, and an ASSERT, which is nothing else, has one.
+    """
+    touched: set[tuple[str, str]] = set()
+    for index, change in enumerate(changes):
+        row = (fold(change.table), change.key)
+        if change.condition is not None and row in touched:
+            yield index, "only the first change of a row carries a precondition"
+        if change.condition is None and change.operation == "ASSERT":
+            yield index, "ASSERT needs a precondition"
+        touched.add(row)
 
 
 class Event(NamedTuple):

@@ -1,6 +1,6 @@
 """OpenAPI 3.1 of the tables that a node serves, from the entities' JSON Schemas.
 
-The system's routes stand in `openapi_system.py`.
+The system's routes stand in `openapi_system.py` and `openapi_transactions.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Any
 
 import clusterlite
 from clusterlite.core.codec import CHANGES_MAX
+from clusterlite.http import openapi_transactions
 from clusterlite.http.openapi_system import SCHEMAS, SYSTEM_PATHS
 from clusterlite.http.service import Served
 
@@ -55,7 +56,7 @@ _UNCHANGED = {"304": {"description": "What the client holds is up to date", "hea
 
 def openapi(tables: dict[str, Served]) -> dict[str, Any]:
     """The document for these tables."""
-    schemas: dict[str, Any] = dict(SCHEMAS)
+    schemas: dict[str, Any] = SCHEMAS | openapi_transactions.SCHEMAS
     paths: dict[str, Any] = {}
     for name, served in tables.items():
         model = served.entity.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -65,7 +66,7 @@ def openapi(tables: dict[str, Served]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "ClusterLite", "version": clusterlite.__version__},
-        "paths": paths | SYSTEM_PATHS,
+        "paths": paths | SYSTEM_PATHS | openapi_transactions.PATHS,
         "components": {
             "schemas": schemas,
             "headers": _HEADERS,

@@ -174,12 +174,14 @@ def of_exception(error: Exception) -> HttpError | None:
     return None
 
 
-def from_outcome(outcome: Outcome, place: str = "") -> HttpError:
+def from_outcome(outcome: Outcome, place: str = "", change: str = "") -> HttpError:
     """The answer for an event that was judged and has no effect.
 
     Args:
         outcome: of the event.
         place: JSON pointer to the row in the body that the outcome is about.
+        change: JSON pointer to the change that failed, where the body lists changes: it is named
+            even where no field is to blame, and so is its index.
     """
     code = NEVER if outcome.verdict == NEVER else outcome.code or outcome.verdict
     status = 409 if code == NEVER else _REJECTED.get(code, 422)
@@ -190,10 +192,13 @@ def from_outcome(outcome: Outcome, place: str = "") -> HttpError:
     field = "id" if code == "exists" else outcome.field
     if field is not None:
         errors = (Problem(f"{place}/{field}", code, outcome.detail or detail),)
+    elif change:
+        errors = (Problem(change, code, outcome.detail or detail),)
     if outcome.version is not None:
         extra["version"] = outcome.version
-        headers = ((b"etag", f'"{outcome.version}"'.encode()),)
-    if outcome.change:
+        if not change:  # else it is not of what the path names
+            headers = ((b"etag", f'"{outcome.version}"'.encode()),)
+    if outcome.change or change:
         extra["change"] = outcome.change
     return HttpError(
         status,

@@ -212,7 +212,7 @@ class Protocol(HttpToolsProtocol):
         answer = self._application.begin(request)
         if type(answer) is Response:
             self._respond(exchange, answer)
-        elif type(answer) is Write:
+        elif isinstance(answer, Write):
             write = answer
             write.send(lambda decided: self._decided(exchange, write, decided))
         else:

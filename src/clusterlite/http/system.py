@@ -5,6 +5,7 @@ GET  /-/cluster                 the node's status
 GET  /-/health/live, ready      for supervisors and balancers
 GET  /-/events/{id}             what became of an event
 POST /-/events/{id}/settle      make an unknown outcome definite
+POST /-/transaction             many changes of any tables in one event, all or none
 GET  /-/openapi.json            the interface
 GET  /-/docs/problems           what the codes of errors mean
 GET  /-/ui/                     the page
@@ -28,10 +29,11 @@ from clusterlite.core.event import Stamp
 from clusterlite.core.names import is_key
 from clusterlite.core.outcome import Applied, Outcome
 from clusterlite.errors import ClusterLiteError
-from clusterlite.http import codes, messages
+from clusterlite.http import codes, messages, transactions
 from clusterlite.http.openapi import openapi
 from clusterlite.http.problems import HttpError, did_you_mean, from_error
 from clusterlite.http.service import WAIT_S, Service
+from clusterlite.http.writes import Write
 from clusterlite.node.ids import timestamp
 from clusterlite.replica.reader import Fate
 
@@ -57,6 +59,7 @@ class SystemRoutes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._transactions = transactions.Transactions(service)
         page = _Page(directory=Path(str(files("clusterlite") / "ui")), html=True)
         self.router = Router(
             [
@@ -66,6 +69,7 @@ class SystemRoutes:
                 _route("/-/health/ready", self.ready),
                 _route("/-/events/{id}", self.event),
                 _route("/-/events/{id}/settle", self.settle, "POST"),
+                _route(transactions.PATH, self.transaction, "POST"),
                 _route("/-/openapi.json", self.openapi),
                 _route(codes.PATH, self.problems),
                 _route("/-/ui", _to_page),
@@ -140,6 +144,18 @@ class SystemRoutes:
             return self._outcome(answer.outcome, answer.outcome.position)
         error = answer if isinstance(answer, ClusterLiteError) else None
         raise from_error(error or ClusterLiteError("the fence was not applied in time"), event_id)
+
+    async def transaction(self, request: Request) -> Response:
+        """Many changes in one event, all or none."""
+        body = await messages.read_body(request.receive, self._service.limits.body_bytes)
+        own = messages.Request.of_scope(request.scope, body)
+        own.path = messages.split_path(own.raw_path)
+        answer = self._transactions.begin(own)
+        if isinstance(answer, Write):
+            answer = answer.response(await answer.decided())
+        response = Response(answer.body, answer.status)
+        response.raw_headers.extend(answer.headers)
+        return response
 
     async def openapi(self, _: Request) -> Response:
         """The OpenAPI document."""

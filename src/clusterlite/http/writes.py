@@ -8,6 +8,8 @@ linearizable. The one look is for the event's own id, where the client brought a
 
 from __future__ import annotations
 
+import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -45,27 +47,23 @@ CHANGES_MAX: Final = codec.CHANGES_MAX
 _KEY_MAX: Final = 255
 
 
-class Write:
-    """One write on its way: the event, and what its answer needs."""
+class Write(ABC):
+    """One write on its way: the event, and how its outcome becomes an answer.
 
-    __slots__ = ("_service", "collection", "prefer", "record", "request", "served", "stamp")
+    Args:
+        service: of the worker.
+        request: that asked for it.
+        stamp: of the event.
+        record: the event's bytes.
+    """
 
-    def __init__(
-        self,
-        service: Service,
-        request: Request,
-        served: Served,
-        stamp: Stamp,
-        record: bytes,
-        *,
-        collection: bool = False,
-    ) -> None:
+    __slots__ = ("_service", "prefer", "record", "request", "stamp")
+
+    def __init__(self, service: Service, request: Request, stamp: Stamp, record: bytes) -> None:
         self._service = service
         self.request = request
-        self.served = served
         self.stamp = stamp
         self.record = record
-        self.collection = collection
         self.prefer = (
             Prefer(request.header(b"prefer")) if b"prefer" in request.headers else NO_PREFERENCE
         )
@@ -80,6 +78,12 @@ class Write:
         self._service.link.submit(
             self.stamp.id, self.record, wait_s, reply, early=self.prefer.respond_async
         )
+
+    async def decided(self) -> Answer:
+        """Hand the event to the node, and wait for its answer."""
+        found: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.send(lambda answer: None if found.done() else found.set_result(answer))
+        return await found
 
     def response(self, answer: Answer) -> Response:
         """The answer to the request, from the node's.
@@ -112,7 +116,7 @@ class Write:
         self._service.saw(outcome.position)
         # An event that was sent twice, by the client with its key or by the link after a break,
         # is answered from its first outcome, whose images are gone.
-        replayed = remembered or (outcome.verdict == APPLIED and not rows)
+        replayed = remembered or (outcome.verdict == APPLIED and not rows and _writes(outcome))
         # A fence has no fingerprint: it closed the id for any request.
         if self.stamp.fp and outcome.fp != self.stamp.fp and outcome.verdict != NEVER:
             raise from_error(
@@ -122,11 +126,61 @@ class Write:
         if replayed and self.stamp.fp:
             headers.append((b"idempotency-replayed", b"true"))
         if outcome.verdict != APPLIED:
-            problem = from_outcome(outcome, f"/{outcome.change}" if self.collection else "")
+            problem = self._refused(outcome)
             problem.headers += tuple(headers)
             raise problem
         images = self._remembered(outcome) if replayed else rows
         return self._written(outcome, images, headers)
+
+    def _headers(self, position: int) -> Headers:
+        headers = [
+            self._service.token_header(position),
+            self._service.token_cookie(position),
+            (b"clusterlite-event", self.stamp.id.encode()),
+        ]
+        if self.prefer.applied:
+            headers.append((b"preference-applied", ", ".join(self.prefer.applied).encode()))
+        return headers
+
+    @abstractmethod
+    def _refused(self, outcome: Outcome) -> HttpError:
+        """The answer to an event that has no effect."""
+
+    @abstractmethod
+    def _remembered(self, outcome: Outcome) -> list[Row]:
+        """The images of an earlier event, as far as its rows were not written since."""
+
+    @abstractmethod
+    def _written(self, outcome: Outcome, rows: Sequence[Row], headers: Headers) -> Response:
+        """The answer to an event that was applied, from the images that are there."""
+
+
+class RowsWrite(Write):
+    """A write of one table's row, or of many new ones.
+
+    Args:
+        served: the table.
+        collection: the body is an array of rows.
+    """
+
+    __slots__ = ("collection", "served")
+
+    def __init__(
+        self,
+        service: Service,
+        request: Request,
+        served: Served,
+        stamp: Stamp,
+        record: bytes,
+        *,
+        collection: bool = False,
+    ) -> None:
+        super().__init__(service, request, stamp, record)
+        self.served = served
+        self.collection = collection
+
+    def _refused(self, outcome: Outcome) -> HttpError:
+        return from_outcome(outcome, f"/{outcome.change}" if self.collection else "")
 
     def _written(self, outcome: Outcome, rows: Sequence[Row], headers: Headers) -> Response:
         if self.request.method == "DELETE":
@@ -150,24 +204,11 @@ class Write:
         return Response(status, headers, encode_json(body))
 
     def _remembered(self, outcome: Outcome) -> list[Row]:
-        """The images of an earlier event, as far as its rows were not written since."""
-        rows: list[Row] = []
-        for result in outcome.results:
-            found = self._service.reader.get(self.served.selection, result.key)
-            if found.version == outcome.position:
-                fields = dict(zip(self.served.names, found.row[1:], strict=True))
-                rows.append(Row(result.table, result.key, fields))
-        return rows
-
-    def _headers(self, position: int) -> Headers:
-        headers = [
-            self._service.token_header(position),
-            self._service.token_cookie(position),
-            (b"clusterlite-event", self.stamp.id.encode()),
+        return [
+            row
+            for result in outcome.results
+            if (row := image(self._service, self.served, result.key, outcome.position)) is not None
         ]
-        if self.prefer.applied:
-            headers.append((b"preference-applied", ", ".join(self.prefer.applied).encode()))
-        return headers
 
 
 class Writes:
@@ -187,40 +228,40 @@ class Writes:
         collection = isinstance(value, list)
         if collection:
             changes = self._changes(served, value, condition)
-            stamp = self._stamp(request, value)
+            stamp = self.stamp(request, value)
             record = codec.encode_transaction(stamp, changes)
         else:
-            row = _new_row(_entity(served, request.body, value))
-            stamp = self._stamp(request, value)
+            row = new_row(read_entity(served, request.body, value))
+            stamp = self.stamp(request, value)
             if condition is None:
                 record = served.operations.create_event(stamp, row, served.schema)
             else:
                 record = codec.encode(
                     stamp, "INSERT", served.name, row, schema=served.schema, condition=condition
                 )
-        return self._checked(
-            Write(self._service, request, served, stamp, record, collection=collection)
+        return self.checked(
+            RowsWrite(self._service, request, served, stamp, record, collection=collection)
         )
 
     def put(self, request: Request, served: Served, key: str) -> Response | Write:
         """Create or replace the row of the path."""
         value = request.json()
         check_key(key)
-        entity = _entity(served, request.body, value)
+        entity = read_entity(served, request.body, value)
         if entity.id not in {"", key}:
             raise InputError([Problem("/id", "key", f"must be {key!r}, as in the path, or absent")])
-        stamp = self._stamp(request, value)
+        stamp = self.stamp(request, value)
         record = served.operations.update_event(
             stamp, {"id": key, **entity.row()}, served.schema, _condition(request)
         )
-        return self._checked(Write(self._service, request, served, stamp, record))
+        return self.checked(RowsWrite(self._service, request, served, stamp, record))
 
     def delete(self, request: Request, served: Served, key: str) -> Response | Write:
         """Remove the row of the path."""
         check_key(key)
-        stamp = self._stamp(request, None)
+        stamp = self.stamp(request, None)
         record = served.operations.delete_event(stamp, key, _condition(request))
-        return self._checked(Write(self._service, request, served, stamp, record))
+        return self.checked(RowsWrite(self._service, request, served, stamp, record))
 
     def _changes(
         self, served: Served, values: list[Json], condition: Condition | None
@@ -230,7 +271,7 @@ class Writes:
         changes: list[Change] = []
         for index, value in enumerate(values):
             try:
-                row = _new_row(_entity(served, encode_json(value), value))
+                row = new_row(read_entity(served, encode_json(value), value))
             except InputError as error:
                 raise InputError(
                     [p._replace(pointer=f"/{index}{p.pointer}") for p in error.problems]
@@ -238,7 +279,7 @@ class Writes:
             changes.append(Change("INSERT", served.name, row["id"], row, served.schema, condition))
         return changes
 
-    def _stamp(self, request: Request, body: Json) -> Stamp:
+    def stamp(self, request: Request, body: Json) -> Stamp:
         """What this worker adds to the event; a client's key becomes the event's id."""
         service = self._service
         if b"idempotency-key" not in request.headers:
@@ -255,7 +296,7 @@ class Writes:
             event_id, timestamp(), service.cluster, service.node_id, service.after(), fp=fp
         )
 
-    def _checked(self, write: Write) -> Response | Write:
+    def checked(self, write: Write) -> Response | Write:
         """The write, or its answer where it was judged before.
 
         Raises:
@@ -272,12 +313,26 @@ class Writes:
         return write
 
 
-def _new_row(entity: Entity) -> dict[str, Json]:
+def _writes(outcome: Outcome) -> bool:
+    """Whether an event that was applied wrote rows: a transaction may only assert."""
+    return any(result.operation != "ASSERT" for result in outcome.results)
+
+
+def image(service: Service, served: Served, key: str, position: int) -> Row | None:
+    """A row as the event at `position` left it, None where it was written since."""
+    found = service.reader.get(served.selection, key)
+    if found.version != position:
+        return None
+    return Row(served.name, key, dict(zip(served.names, found.row[1:], strict=True)))
+
+
+def new_row(entity: Entity) -> dict[str, Json]:
+    """The row of an entity that is created; its id is made where it has none."""
     return {"id": check_key(entity.id) if entity.id else uuid7(), **entity.row()}
 
 
-def _entity(served: Served, raw: bytes, value: Json) -> Entity:
-    """The body as an entity.
+def read_entity(served: Served, raw: bytes, value: Json) -> Entity:
+    """A body, or a part of one, as an entity.
 
     Raises:
         InputError: what is wrong where, by JSON pointer.
