@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from clusterlite.core.entity import Entity, Field
     from clusterlite.core.operations import DeclaredOperations, TableOperations
     from clusterlite.core.registry import EntityRegistry
+    from clusterlite.core.transaction import Assert, Changed, Create, Delete, Put, Update
     from clusterlite.errors import (
         Behind,
         ClusterLiteError,
@@ -39,6 +40,12 @@ _HOMES = {
     "DeclaredOperations": "core.operations",
     "TableOperations": "core.operations",
     "EntityRegistry": "core.registry",
+    "Assert": "core.transaction",
+    "Changed": "core.transaction",
+    "Create": "core.transaction",
+    "Delete": "core.transaction",
+    "Put": "core.transaction",
+    "Update": "core.transaction",
     "Behind": "errors",
     "ClusterLiteError": "errors",
     "ConfigError": "errors",
@@ -58,11 +65,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "Assert",
     "Behind",
+    "Changed",
     "ClusterLiteError",
     "ConfigError",
     "ConstraintFailed",
+    "Create",
     "DeclaredOperations",
+    "Delete",
     "Entity",
     "EntityRegistry",
     "Exists",
@@ -76,9 +87,11 @@ __all__ = [
     "OutcomeUnknown",
     "Overloaded",
     "PreconditionFailed",
+    "Put",
     "RecordTooLarge",
     "Rejected",
     "TableOperations",
+    "Update",
     "__version__",
 ]
 

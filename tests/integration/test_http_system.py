@@ -149,6 +149,8 @@ def test_every_operation_of_the_openapi_document_answers_as_it_says(
         check_described(document, operation, answer)
         if method == "POST" and "location" in answer.headers:
             assert node.request("DELETE", answer.headers["location"]).status == 204
+    for table in bodies.keys() - {"-"}:
+        assert node.request("DELETE", f"/{table}/in-a-transaction").status == 204
 
 
 def check_described(document: dict[str, Any], operation: dict[str, Any], answer: Answer) -> None:
@@ -212,16 +214,13 @@ def test_a_problem_is_as_the_openapi_document_says(node: Serve, document: dict[s
 # Who may read and write from a browser.
 
 FOREIGN = ("null", "http://evil.example", "http://127.0.0.1:1", "https://127.0.0.1.evil.example")
+REMOVAL = {"operation": "DELETE", "table_name": "users", "id": "x"}
 WRITES = [
     ("POST", "/users", user()),
     ("PUT", "/users/x", user()),
     ("DELETE", "/users/x", None),
     ("POST", "/-/events/x/settle", None),
-    (
-        "POST",
-        "/-/transaction",
-        {"changes": [{"operation": "DELETE", "table_name": "users", "id": "x"}]},
-    ),
+    ("POST", "/-/transaction", {"changes": [REMOVAL]}),
 ]
 
 

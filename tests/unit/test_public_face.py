@@ -11,11 +11,15 @@ import pytest
 import clusterlite
 
 EXPORTED = [
+    "Assert",
     "Behind",
+    "Changed",
     "ClusterLiteError",
     "ConfigError",
     "ConstraintFailed",
+    "Create",
     "DeclaredOperations",
+    "Delete",
     "Entity",
     "EntityRegistry",
     "Exists",
@@ -29,9 +33,11 @@ EXPORTED = [
     "OutcomeUnknown",
     "Overloaded",
     "PreconditionFailed",
+    "Put",
     "RecordTooLarge",
     "Rejected",
     "TableOperations",
+    "Update",
     "__version__",
 ]
 HEAVY = {"apsw", "confluent_kafka", "pydantic", "starlette", "typer", "uvicorn"}

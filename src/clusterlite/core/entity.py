@@ -238,6 +238,22 @@ def check_key(key: str) -> str:
     return key
 
 
+def key_of(verb: str, entity: Entity) -> str:
+    """The key of an entity that names a row.
+
+    Args:
+        verb: what is asked of the row, for the error.
+        entity: with its id.
+
+    Raises:
+        InputError: it has none, or one that is not acceptable.
+    """
+    if not entity.id:
+        why = f"this {type(entity).__name__} has none; {verb} needs a row's id, create makes one"
+        raise InputError([Problem("/id", "key", why)])
+    return check_key(entity.id)
+
+
 def _declare(cls: type[Entity], table: str, revision: int) -> Table:
     if not is_name(table):
         raise DeclarationError(f"{cls.__name__}: table={table!r} is no name: {NAME_RULE}")

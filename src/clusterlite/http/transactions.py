@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from clusterlite.core import codec
-from clusterlite.core.event import Change, Condition, Stamp, misplaced_conditions
+from clusterlite.core.event import Change, Condition, Stamp
 from clusterlite.core.fields import Json
 from clusterlite.core.names import KEY_RULE, fold, is_key
 from clusterlite.core.outcome import NEVER, REJECTIONS, Outcome, Result, Row
+from clusterlite.core.transaction import at_change, check_conditions
 from clusterlite.errors import InputError, Problem
 from clusterlite.http.messages import JSON, Headers, Request, Response
 from clusterlite.http.problems import HttpError, did_you_mean, from_outcome
@@ -60,8 +61,9 @@ class Transactions:
         spelled = _spelled(value)
         changes = _read(spelled, self._service)
         stamp = self._writes.stamp(request, value)
+        record = codec.encode_transaction(stamp, changes)
         return self._writes.checked(
-            TransactionWrite(self._service, request, stamp, spelled, changes)
+            TransactionWrite(self._service, request, stamp, record, spelled)
         )
 
 
@@ -72,33 +74,32 @@ class TransactionWrite(Write):
         service: of the worker.
         request: that asked for it.
         stamp: of the event.
+        record: the event's bytes.
         spelled: the changes as the client sent them.
-        changes: as they stand in the event.
     """
 
-    __slots__ = ("_changes", "_spelled")
+    __slots__ = ("_spelled",)
 
     def __init__(
         self,
         service: Service,
         request: Request,
         stamp: Stamp,
+        record: bytes,
         spelled: list[Any],
-        changes: Sequence[Change],
     ) -> None:
-        super().__init__(service, request, stamp, codec.encode_transaction(stamp, changes))
+        super().__init__(service, request, stamp, record)
         self._spelled = spelled
-        self._changes = changes
 
     def _refused(self, outcome: Outcome) -> HttpError:
-        code, index = outcome.code or outcome.verdict, outcome.change
-        if outcome.verdict == NEVER or code in _OF_THE_EVENT or index >= len(self._changes):
+        code = outcome.code or outcome.verdict
+        if outcome.verdict == NEVER or code in _OF_THE_EVENT:
             return from_outcome(outcome)
-        place = f"/changes/{index}"
-        if self._changes[index].operation == "DELETE" and outcome.field is not None:
+        failed, place = self._spelled[outcome.change], f"/changes/{outcome.change}"
+        if failed["operation"] == "DELETE" and outcome.field is not None:
             told = f"{REJECTIONS[code]}: {outcome.field}"  # a field of another table
             return from_outcome(outcome._replace(field=None, detail=told), change=place)
-        beside = code == "exists" and "id" in self._spelled[index]
+        beside = code == "exists" and "id" in failed
         return from_outcome(outcome, place if beside else f"{place}/data", place)
 
     def _remembered(self, outcome: Outcome) -> list[Row]:
@@ -173,14 +174,10 @@ def _read(spelled: list[Any], service: Service) -> list[Change]:
         try:
             changes.append(_change(item, service))
         except InputError as error:
-            problems += [p._replace(pointer=f"/changes/{index}{p.pointer}") for p in error.problems]
-    if not problems:
-        problems = [
-            Problem(f"/changes/{index}/if", "precondition", reason)
-            for index, reason in misplaced_conditions(changes)
-        ]
+            problems += at_change(index, error)
     if problems:
         raise InputError(problems)
+    check_conditions(changes)
     return changes
 
 

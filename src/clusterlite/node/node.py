@@ -10,18 +10,19 @@ called from any thread; each thread reads through a connection of its own.
 
 from __future__ import annotations
 
+import builtins
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, Self
 from weakref import WeakSet
 
-from clusterlite.core import codec
-from clusterlite.core.entity import Entity, EntityT, check_key
+from clusterlite.core import codec, transaction
+from clusterlite.core.entity import Entity, EntityT, check_key, key_of
 from clusterlite.core.event import Condition, Stamp
 from clusterlite.core.operations import TableOperations
 from clusterlite.core.outcome import APPLIED, REJECTIONS, Applied, Outcome
@@ -31,11 +32,9 @@ from clusterlite.errors import (
     ConfigError,
     ConstraintFailed,
     Exists,
-    InputError,
     NotFound,
     NotServing,
     PreconditionFailed,
-    Problem,
     Rejected,
 )
 from clusterlite.log.base import Log
@@ -262,10 +261,37 @@ class Node:
         """
         operations, _ = self._operations(type(entity))
         condition = None if if_version is None else Condition(if_version)
-        key = _key_of("delete", entity)
+        key = key_of("delete", entity)
         stamp = self._stamp()
         record = operations.delete_event(stamp, key, condition)
         self._write("delete", entity, key, stamp.id, record)
+
+    def transaction(
+        self, changes: Sequence[transaction.AnyChange]
+    ) -> builtins.list[transaction.Changed]:
+        """Write many rows of any tables in one event, all or none.
+
+        Args:
+            changes: 1 to 10,000 of Create, Put, Update, Delete and Assert, applied in order.
+
+        Returns:
+            What each change did, in order.
+
+        Raises:
+            InputError: a change that cannot be; `problems` names each as `/changes/<index>`.
+            Exists, NotFound, PreconditionFailed, ConstraintFailed: none was applied; `index` is
+                that of the change that failed.
+            RecordTooLarge, LogUnavailable, OutcomeUnknown: as `create`.
+        """
+        spelled = transaction.spelled(changes, lambda entity: self._entity(entity)[0], uuid7)
+        stamp = self._stamp()
+        answer = self._submit(stamp.id, codec.encode_transaction(stamp, spelled))
+        outcome = answer.outcome
+        if outcome.verdict != APPLIED:
+            failed = spelled[outcome.change]
+            place = f"change {outcome.change} ({failed.operation} of {failed.table}/{failed.key})"
+            raise rejected(outcome, f"transaction, {place}")
+        return transaction.done(changes, answer)
 
     def outcome(self, event_id: str) -> Outcome | None:
         """The verdict on an event, as `OutcomeUnknown` named it.
@@ -286,7 +312,7 @@ class Node:
 
     def _update(self, verb: str, entity: EntityT, condition: Condition | None) -> EntityT:
         operations, schema = self._operations(type(entity))
-        key = _key_of(verb, entity)
+        key = key_of(verb, entity)
         row = {"id": key, **entity.row()}
         stamp = self._stamp()
         record = operations.update_event(stamp, row, schema, condition)
@@ -352,13 +378,6 @@ class Node:
             self._readers.reader = reader
             self._opened_readers.add(reader)
         return reader
-
-
-def _key_of(verb: str, entity: Entity) -> str:
-    if not entity.id:
-        why = f"this {type(entity).__name__} has none; {verb} needs a row's id, create makes one"
-        raise InputError([Problem("/id", "key", why)])
-    return check_key(entity.id)
 
 
 def rejected(outcome: Outcome, what: str) -> Rejected:
