@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -400,3 +402,16 @@ def test_a_counter_raised_by_compare_and_set_counts_every_success(shop: Serve, k
         successes = sum(clients.map(client, range(16)))
     assert 0 < successes <= 208
     assert shop.request("GET", f"/accounts/{key}").json["balance"] == successes
+
+
+def test_the_request_of_the_how_to_moves_the_amount(shop: Serve) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "transactions.md"
+    (body,) = re.findall(r"<!-- request -->\n```json\n(.*?)```", page.read_text(), re.DOTALL)
+    rows = [account("ann", 100), account("ben", 0)]
+    made = send(shop, *(change("UPDATE", "accounts", row) for row in rows))
+    request = body.replace("VERSION", str(position(made))).encode()
+    assert shop.request("POST", PATH, request).status == 200
+    found = [shop.request("GET", f"/accounts/{key}").json["balance"] for key in ("ann", "ben")]
+    assert found == [70, 30]
+    document = check_problem(shop.request("POST", PATH, request), 412, "precondition_failed")
+    assert document["change"] == 0
