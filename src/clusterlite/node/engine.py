@@ -17,6 +17,8 @@ Invariants:
 2. `LogUnavailable` is answered only for what never entered the log's client (I11). Everything
    else that runs out of time is `OutcomeUnknown`.
 3. After a halt nothing is acknowledged any more (I10); reads go on without the engine.
+4. What waits is bounded in number, bytes and age (I14). The log is given few at a time, so that a
+   queue stands here, where its events are definitely refused and not unknown.
 """
 
 from __future__ import annotations
@@ -54,8 +56,18 @@ from clusterlite.telemetry import get_logger
 WAITING_MAX: Final = 20_000
 """Events and positions that may be waited for; past it, `Overloaded`."""
 
+WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bytes of the events that are waited for; past it, `Overloaded`."""
+
+PENDING_S: Final = 2.0
+"""How long the oldest event may have waited to be appended; past it, newer ones are `Overloaded`:
+taken, they would wait as long, and many of them in vain."""
+
 APPEND_MAX: Final = 1_000
 """Events handed to the log in one call."""
+
+HANDED_OVER_MAX: Final = 5_000
+"""Events that the log was given and that are not applied here yet; the others wait their turn."""
 
 OVER: Final = frozenset({"halted", "refused"})
 """States of trouble that do not go away."""
@@ -108,8 +120,11 @@ class Engine:
         self._log = log
         self._make_follower = make_follower
         self._progressed = progressed
-        self._pending: list[tuple[Submission, Waiting]] = []
+        self._pending: list[tuple[Submission, Waiting, float]] = []
         self._waiting: dict[str, Waiting] = {}
+        self._waiting_bytes = 0
+        self._handed_over = 0
+        self._due = math.inf
         self._watermark = Watermark()
         self._tails = Tails()
         self._thread: FollowerThread | None = None
@@ -143,9 +158,11 @@ class Engine:
             if position is not None:
                 submission.reply(Appended(position))
             else:
+                self._due = min(self._due, submission.deadline)
                 waiting.replies.append((submission.reply, submission.deadline))
             return
-        refusal = self._refusal()
+        now = time.monotonic()
+        refusal = self._refusal() or self._crowded(submission, now)
         if refusal is not None:
             submission.reply(refusal)
             return
@@ -155,7 +172,10 @@ class Engine:
         else:
             waiting.replies.append(reply)
             waiting.records += 1
-        self._pending.append((submission, waiting))
+        waiting.size += len(submission.value)
+        self._waiting_bytes += len(submission.value)
+        self._due = min(self._due, submission.deadline)
+        self._pending.append((submission, waiting, now))
 
     def await_position(self, position: int, deadline: float, reply: Reply) -> None:
         """Answer `Reached` once the replica has applied up to `position`."""
@@ -193,8 +213,18 @@ class Engine:
             return NotServing("the node is closing")
         if self.follower is None:
             return NotServing("the node is still opening its log")
+        return None
+
+    def _crowded(self, submission: Submission, now: float) -> Overloaded | None:
+        """Why no more can wait, None where this one can."""
         if len(self._waiting) >= WAITING_MAX:
             return Overloaded(f"{WAITING_MAX} writes are waiting already")
+        if self._waiting_bytes + len(submission.value) > WAITING_BYTES_MAX:
+            return Overloaded(f"writes of {self._waiting_bytes} bytes are waiting already")
+        if self._pending:
+            waited_s = now - self._pending[0][2]
+            if waited_s > PENDING_S:
+                return Overloaded(f"writes wait {waited_s:.1f} s for their turn")
         return None
 
     # The thread.
@@ -275,7 +305,7 @@ class Engine:
                 self.loop.forget(self._bell)
 
     def _timeout(self) -> float:
-        if self._pending:
+        if self._pending and self._handed_over < HANDED_OVER_MAX:
             return 0.0
         if self._waiting or len(self._watermark) or len(self._tails):
             return _EXPIRE_EVERY_S
@@ -286,15 +316,18 @@ class Engine:
     def _append(self) -> None:
         if not self._pending or self._dropped():
             return
-        pending, self._pending = self._pending[:APPEND_MAX], self._pending[APPEND_MAX:]
+        count = min(APPEND_MAX, HANDED_OVER_MAX - self._handed_over)
+        if count <= 0:
+            return
+        pending, self._pending = self._pending[:count], self._pending[count:]
         batch: list[tuple[Submission, Waiting]] = []
         values: list[bytes] = []
-        for taken in pending:
-            submission, waiting = taken
+        for submission, waiting, _ in pending:
             # Whoever was told that it did not happen must be right (I2).
             if not waiting.given_up:
+                self._handed_over += not waiting.handed_over
                 waiting.handed_over = True
-                batch.append(taken)
+                batch.append((submission, waiting))
                 values.append(submission.value)
         if not batch:
             return
@@ -311,7 +344,7 @@ class Engine:
         if self.trouble is None or self.trouble.state not in OVER:
             return False
         pending, self._pending = self._pending, []
-        for submission, waiting in pending:
+        for submission, waiting, _ in pending:
             self._never(submission, waiting, self.trouble.error)
         return True
 
@@ -453,10 +486,17 @@ class Engine:
     def _answer(self, event_id: str, answer: Answer) -> None:
         waiting = self._waiting.pop(event_id, None)
         if waiting is not None:
+            self._left(waiting)
             # Taken out, so that a report that comes later finds nobody left to tell.
             replies, waiting.replies = waiting.replies, []
             for reply, _ in replies:
                 reply(answer)
+
+    def _left(self, waiting: Waiting) -> None:
+        """Nobody waits for it any more: what was not handed over yet never is."""
+        waiting.given_up = not waiting.handed_over
+        self._waiting_bytes -= waiting.size
+        self._handed_over -= waiting.handed_over
 
     def _expire(self) -> None:
         now = time.monotonic()
@@ -465,14 +505,22 @@ class Engine:
         self._expire_at = now + _EXPIRE_EVERY_S
         self._watermark.expire(now, self.seen.position)
         self._tails.expire(now)
+        if now >= self._due:
+            self._expire_writes(now)
+
+    def _expire_writes(self, now: float) -> None:
+        self._due = math.inf
         for event_id, waiting in list(self._waiting.items()):
             late = [reply for reply, deadline in waiting.replies if deadline <= now]
-            waiting.replies = [item for item in waiting.replies if item[1] > now]
-            if not waiting.replies:
-                waiting.given_up = not waiting.handed_over
-                del self._waiting[event_id]
-            for reply in late:
-                reply(waiting.unknown(event_id))
+            if late:
+                waiting.replies = [item for item in waiting.replies if item[1] > now]
+                if not waiting.replies:
+                    self._left(self._waiting.pop(event_id))
+                for reply in late:
+                    reply(waiting.unknown(event_id))
+            for _, deadline in waiting.replies:
+                self._due = min(self._due, deadline)
+        self._pending = [taken for taken in self._pending if not taken[1].given_up]
 
     def _abandon(self) -> None:
         """Nobody will be told an outcome any more."""

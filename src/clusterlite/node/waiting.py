@@ -16,6 +16,7 @@ class Waiting:
     Args:
         replies: with their deadlines.
         records: of this id that were taken and have not failed: one, and one for each FENCE.
+        size: of the records that were taken, in bytes.
         appends: what becomes of each that was handed over.
         handed_over: whether the log was given any.
         given_up: nobody waits and none was handed over: none may be any more.
@@ -23,6 +24,7 @@ class Waiting:
 
     replies: list[tuple[Reply, float]] = field(default_factory=list)
     records: int = 0
+    size: int = 0
     appends: list[Append] = field(default_factory=list)
     handed_over: bool = False
     given_up: bool = False
