@@ -54,6 +54,10 @@ SCHEMAS: Final[dict[str, Any]] = {
             "reason": _REASON,
             "position": _INTEGER,
             "hash": {**_TEXT, "description": "Running hash: equal positions, equal hashes"},
+            "wal_bytes": {
+                "type": "integer",
+                "description": "Of the replica's write-ahead log: large while a snapshot is held",
+            },
             "lag": _LAG,
             "log": _OBJECT,
             "tables": {"type": "array", "items": _TEXT},

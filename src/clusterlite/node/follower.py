@@ -94,6 +94,12 @@ class Follower:
             LogError: the log cannot be read now.
             Strained: the machine lacks something; the same records come again.
         """
+        held = self._applier.wal.held()
+        if held is not None:
+            raise Strained(
+                f"the replica cannot be written: {held}",
+                "End that program, or its transaction; it goes on by itself",
+            )
         batch = self._log.read(self.next, BATCH_MAX, timeout_s)
         self.took = len(batch.records)
         if not batch.records:

@@ -270,6 +270,7 @@ class Runtime:
             "reason": self._reason(),
             "position": position,
             "hash": running.hex(),
+            "wal_bytes": self.applier.wal.bytes,
             "lag": lag,
             "log": {
                 "url": self._log.url,

@@ -37,12 +37,13 @@ from clusterlite.core.registry import EntityRegistry
 from clusterlite.errors import Halt
 from clusterlite.log.base import Record
 from clusterlite.replica.changes import Changes, Rejection
-from clusterlite.replica.database import Connection
+from clusterlite.replica.database import BUSY_TIMEOUT_MS, Connection
 from clusterlite.replica.declare import declare
 from clusterlite.replica.groups import InsertGroup, begin_group
 from clusterlite.replica.outcomes import find_outcome, move_floor, prune, store_outcome
 from clusterlite.replica.state import Committed, State, load_state, store_state
 from clusterlite.replica.tables import PhysicalTable, load_tables
+from clusterlite.replica.wal import Wal
 
 Handled = tuple[tuple[Result, ...], tuple[Row, ...]]
 
@@ -64,6 +65,7 @@ class Applier:
     def __init__(
         self, connection: Connection, incarnation: str, registry: EntityRegistry | None = None
     ) -> None:
+        self.wal = Wal(connection, BUSY_TIMEOUT_MS)
         self._connection = connection
         self._incarnation = incarnation
         self._code = {

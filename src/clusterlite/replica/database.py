@@ -20,7 +20,6 @@ BUSY_TIMEOUT_MS: Final = 5_000
 CACHE_KIB: Final = 64 * 1024
 STATEMENTS_CACHED: Final = 256
 WAL_BYTES_MAX: Final = 64 * 1024 * 1024
-CHECKPOINT_PAGES: Final = 4_000
 _ROOM_BYTES_MIN: Final = 64 * 1024
 
 Connection = apsw.Connection
@@ -51,8 +50,6 @@ def open_writer(path: Path, *, doubted: bool = False) -> Connection:
         connection.pragma("foreign_keys", True)
         # The WAL is cut back to this after a checkpoint, so that one long read leaves no giant.
         connection.pragma("journal_size_limit", WAL_BYTES_MAX)
-        # Small batches write the same pages again and again: a checkpoint moves each once.
-        connection.wal_autocheckpoint(CHECKPOINT_PAGES)
         _check_format(connection, path)
         damage = scalar(connection, "PRAGMA quick_check(1)") if doubted else "ok"
     except (apsw.NotADBError, apsw.CorruptError) as error:
