@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from hashlib import blake2b
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -29,6 +30,7 @@ from clusterlite.replica.reader import Found
 LIMIT_DEFAULT: Final = 1_000
 _CONTENT: Final = (b"content-type", JSON)
 _CURSOR_BYTES_MAX: Final = 65_536
+_ENCODED_AT_ONCE: Final = 8
 
 
 class EntityRoutes:
@@ -155,11 +157,27 @@ class EntityRoutes:
         headers: Headers = [service.token_header(position), (b"etag", etag)]
         if _matches(request, etag):
             return Response(304, headers)
-        page = service.snapshot().page(served.selection, after, limit)
-        if page.more:
-            headers.append((b"link", _next_link(served, limit, page.rows[-1][0])))
+        with service.snapshot().rows(served.selection, after, limit + 1) as rows:
+            body, last = _encoded(served, rows, limit, service.limits.list_bytes)
+            more = next(rows, None) is not None
+        if more:
+            headers.append((b"link", _next_link(served, limit, last)))
         headers.append(_CONTENT)
-        return Response(200, headers, encode_json([served.shown(row) for row in page.rows]))
+        return Response(200, headers, body)
+
+
+def _encoded(
+    served: Served, rows: Iterator[tuple[Any, ...]], limit: int, bytes_max: int
+) -> tuple[bytes, str]:
+    """As many rows as fit, and the id of the last; a few at a time, so that few are in memory."""
+    parts: list[bytes] = []
+    size, last = 0, ""
+    while size < bytes_max and (few := list(islice(rows, min(_ENCODED_AT_ONCE, limit)))):
+        limit -= len(few)
+        last = few[-1][0]
+        parts.append(encode_json([served.shown(row) for row in few])[1:-1])
+        size += len(parts[-1])
+    return b"[%b]" % b",".join(parts), last
 
 
 def _must_reach(position: int, asked: int) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, cast
 
-from clusterlite.errors import Behind, ClusterLiteError, NotServing, OutcomeUnknown
+from clusterlite.errors import Behind, ClusterLiteError, NotServing, OutcomeUnknown, Overloaded
 from clusterlite.node import frames
 from clusterlite.node.answers import Answer
 from clusterlite.telemetry import get_logger
@@ -28,6 +28,12 @@ GRACE_S: Final = 0.5
 
 EARLY_FLUSH: Final = 32
 """Questions that leave before the tick ends: the node works while this process reads on."""
+
+ASKED_MAX: Final = 20_000
+"""Questions of one worker that wait for their answers; past it, `Overloaded`."""
+
+ASKED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bytes of the events among them: all of them are one frame after a break of the link."""
 
 RECONNECT_S: Final = 0.05
 _SWEEP_S: Final = 0.1
@@ -76,6 +82,7 @@ class LinkClient:
         self._path = path
         self._greeted = greeted
         self._asked: dict[int, _Asked] = {}
+        self._asked_bytes = 0
         self._statuses: dict[int, asyncio.Future[dict[str, Any] | None]] = {}
         self._outgoing: list[_Asked] = []
         self._seq = itertools.count()
@@ -167,6 +174,11 @@ class LinkClient:
         if self._transport is None:
             reply(NotServing("the node process is not there; it is being started"))
             return
+        size = _size(frame)
+        if len(self._asked) >= ASKED_MAX or self._asked_bytes + size > ASKED_BYTES_MAX:
+            reply(Overloaded(f"{len(self._asked)} requests of this worker wait for the node"))
+            return
+        self._asked_bytes += size
         asked = _Asked(frame, reply, time.monotonic() + wait_s + GRACE_S)
         self._asked[frame.seq] = asked
         self._outgoing.append(asked)
@@ -230,6 +242,7 @@ class LinkClient:
             asked.refused = True
             return
         del self._asked[seq]
+        self._asked_bytes -= _size(asked.frame)
         asked.reply(answer)
 
     # Tasks.
@@ -262,6 +275,7 @@ class LinkClient:
 
     def _give_up(self, seq: int) -> None:
         asked = self._asked.pop(seq)
+        self._asked_bytes -= _size(asked.frame)
         error: ClusterLiteError
         if not isinstance(asked.frame, frames.Submitted):
             error = Behind("the node did not answer in time")
@@ -270,6 +284,10 @@ class LinkClient:
         else:
             error = NotServing("the node process was not there in time")
         asked.reply(error)
+
+
+def _size(frame: frames.Submitted | frames.Await | frames.Tail) -> int:
+    return len(frame.value) if isinstance(frame, frames.Submitted) else 0
 
 
 def _future() -> tuple[Callable[[Answer], None], asyncio.Future[Answer]]:

@@ -28,6 +28,9 @@ HEADERS_MAX: Final = 100
 REQUEST_S: Final = 30.0
 """How long a head may take, and a body without progress."""
 
+UNREAD_S: Final = 30.0
+"""How long a client may take nothing of an answer; then the rest is forgotten."""
+
 KEEP_ALIVE_S: Final = 75.0
 SWEEP_S: Final = 1.0
 
@@ -63,6 +66,8 @@ class Protocol(HttpToolsProtocol):
     _chunk_bytes = 0
     _head_bytes = 0
     _deadline = 0.0
+    _unsent = 0
+    _unread_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there."""
@@ -313,6 +318,13 @@ class Protocol(HttpToolsProtocol):
         Args:
             now: by the monotonic clock.
         """
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent, self._unread_since = unsent, now
+        if unsent:
+            if now - self._unread_since >= UNREAD_S:
+                self.transport.abort()  # `close` would keep the rest for as long as it is not read
+            return
         if now < self._deadline or (self._is_answering() and self._awaits != _BODY):
             return
         if self._awaits:

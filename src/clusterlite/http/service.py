@@ -44,10 +44,12 @@ class Limits:
     Args:
         body_bytes: of a request.
         rows: of a list.
+        list_bytes: of a list's rows, after which it ends early and names its next page.
     """
 
     body_bytes: int = 1024 * 1024
     rows: int = 10_000
+    list_bytes: int = 16 * 1024 * 1024
 
 
 class Served:

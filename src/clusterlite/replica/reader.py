@@ -154,8 +154,20 @@ class Reader:
 
     def page(self, selection: Selection, after: str, limit: int) -> Page:
         """Rows whose id is greater than `after`, at most `limit`."""
-        rows = self._connection.execute(selection.by_range, (after, limit + 1)).fetchall()
+        with self.rows(selection, after, limit + 1) as found:
+            rows = list(found)
         return Page(rows[:limit], len(rows) > limit)
+
+    @contextmanager
+    def rows(
+        self, selection: Selection, after: str, limit: int
+    ) -> Iterator[Iterator[tuple[Any, ...]]]:
+        """The same, one by one, for whoever may stop early; read within this tick."""
+        cursor = self._connection.execute(selection.by_range, (after, limit))
+        try:
+            yield cursor
+        finally:
+            cursor.close()  # an open one would hold the snapshot
 
     def fate(self, event_id: str) -> Fate:
         """What became of an event."""
