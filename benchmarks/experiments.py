@@ -109,6 +109,23 @@ def _creates(name: str, *, kafka: bool) -> Callable[[Place], AbstractContextMana
 
 
 @contextmanager
+def overload(place: Place) -> Iterator[Measure]:
+    """Ten times the clients, and what is left of it once they have gone."""
+    with serve(place, "overload") as node:
+
+        def measure() -> Samples:
+            before = load.creates(node.port, 64, place.seconds).per_s
+            during = load.creates(node.port, 640, place.seconds).per_s
+            after = load.creates(node.port, 64, place.seconds).per_s
+            return {
+                "overload": Sample(during, before),
+                "overload-after": Sample(after, before),
+            }
+
+        yield measure
+
+
+@contextmanager
 def three(place: Place) -> Iterator[Measure]:
     """Three nodes on one topic; one of them takes every create."""
     log = place.kafka("three")
@@ -168,6 +185,7 @@ EXPERIMENTS: Final = (
     Experiment(("reads",), reads),
     Experiment(("create",), create),
     Experiment(("creates",), _creates("creates", kafka=False)),
+    Experiment(("overload", "overload-after"), overload),
     Experiment(("get",), get),
     Experiment(("pocketbase-creates", "pocketbase-reads"), against_pocketbase),
     Experiment(

@@ -67,6 +67,20 @@ ROWS: Final = (
         at_least=0.60,
     ),
     Row(
+        "overload",
+        "creates, 640 clients, embedded log",
+        "/s",
+        "64 clients",
+        at_least=0.8,
+    ),
+    Row(
+        "overload-after",
+        "creates, 64 clients, embedded log, right after those",
+        "/s",
+        "before them",
+        at_least=0.8,
+    ),
+    Row(
         "create-kafka",
         "create, 1 client, Kafka, p50",
         "ms",

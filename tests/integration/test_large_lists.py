@@ -37,7 +37,7 @@ def test_a_list_of_large_rows_ends_early_and_names_its_next_page(serve: Serve) -
         path = answer.headers.get("link", "").partition(">")[0].lstrip("<")
     assert ids == [f"{number:02}" for number in range(ROWS)]
     assert len(sizes) > 1
-    assert max(sizes) < 33 * len(LARGE) + 16 * 1024 * 1024
+    assert max(sizes) < 9 * len(LARGE) + 16 * 1024 * 1024
 
 
 def test_a_client_that_does_not_read_holds_no_snapshot(serve: Serve) -> None:

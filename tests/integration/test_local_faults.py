@@ -239,6 +239,8 @@ def test_a_copied_folder_beside_its_first_is_another_log_and_writes_nothing(
             "first one's --log. If the first one is gone for good: clusterlite adopt --moved "
             f"{tmp_path}/copy/log",
         }
+        ready = copy.request("GET", "/-/health/ready")
+        assert (ready.status, ready.json["status"]) == (503, "halted")
         check_problem(create(copy, "ben"), 503, "log_moved")
         assert ids(copy) == ["ann"]
         assert create(first, "cleo").status == 201

@@ -1,4 +1,4 @@
-"""A node that does not answer: what a worker asks of it is bounded, and refused before it is sent."""
+"""A node that does not answer: what a worker asks of it is bounded, and refused unsent."""
 
 from __future__ import annotations
 
