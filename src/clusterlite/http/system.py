@@ -112,9 +112,8 @@ class SystemRoutes:
     async def ready(self, _: Request) -> Response:
         """Whether a balancer should send requests here."""
         status = await self._service.status()
-        state = status["state"]
-        if state == "ready" and not self._service.serving:
-            state = "starting"
+        found = status["state"]
+        state = found if found != "ready" or self._service.serving else "starting"
         known = {name: status.get(name) for name in ("position", "lag", "reason")}
         body = {"status": state, **known}
         response = self._with_token(body, status["position"])
