@@ -12,6 +12,7 @@ import clusterlite
 
 EXPORTED = [
     "Behind",
+    "Bounded",
     "ClusterLiteError",
     "ConfigError",
     "ConstraintFailed",

@@ -7,7 +7,8 @@
     DELETE /{table}/{id}           remove
     GET    /{table}/-/schema       JSON Schema
 
-Every answer names the position of the very snapshot that it was read in (I8).
+Reads take `_consistency` too. Every answer names the position of the very snapshot that it was
+read in (I8).
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import base64
 import binascii
 from collections.abc import Coroutine
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
-from clusterlite.errors import Behind
+from clusterlite.http.consistency import PARAMETER, Need
 from clusterlite.http.messages import JSON, Headers, Request, Response
 from clusterlite.http.problems import HttpError
 from clusterlite.http.service import Served, Service, encode_json
@@ -29,6 +30,18 @@ from clusterlite.replica.reader import Found
 LIMIT_DEFAULT: Final = 1_000
 _CONTENT: Final = (b"content-type", JSON)
 _CURSOR_BYTES_MAX: Final = 65_536
+_NONE: Final[dict[str, str]] = {}
+_ROW_PARAMETERS: Final = frozenset({PARAMETER})
+_LIST_PARAMETERS: Final = frozenset({"_limit", "_cursor", PARAMETER})
+
+
+class _Listed(NamedTuple):
+    """What a list is asked for."""
+
+    served: Served
+    after: str
+    limit: int
+    parameters: dict[str, str]
 
 
 class EntityRoutes:
@@ -94,18 +107,19 @@ class EntityRoutes:
         self, request: Request, served: Served, key: str
     ) -> Response | Coroutine[Any, Any, Response]:
         service = self._service
+        parameters = _NONE
         if request.raw_query:
-            _refuse_parameters(request, frozenset())
+            parameters = _refuse_parameters(request, _ROW_PARAMETERS)
+        need = service.levels.need(request, parameters)
         found = service.snapshot().get(served.selection, key)
-        asked = service.asked_position(request)
-        if found.position < asked:
-            return self._get_later(request, served, key, asked)
+        if need is not None and not need.is_met(found.position):
+            return self._get_later(request, served, key, need)
         return self._found(request, served, key, found)
 
-    async def _get_later(self, request: Request, served: Served, key: str, asked: int) -> Response:
-        await self._service.reach(asked)
+    async def _get_later(self, request: Request, served: Served, key: str, need: Need) -> Response:
+        reached = await self._service.levels.reach(need)
         found = self._service.snapshot().get(served.selection, key)
-        _must_reach(found.position, asked)
+        reached.check(found.position)
         return self._found(request, served, key, found)
 
     def _found(self, request: Request, served: Served, key: str, found: Found) -> Response:
@@ -121,35 +135,29 @@ class EntityRoutes:
 
     def _list(self, request: Request, served: Served) -> Response | Coroutine[Any, Any, Response]:
         service = self._service
-        parameters = _refuse_parameters(request, frozenset({"_limit", "_cursor"}))
+        parameters = _refuse_parameters(request, _LIST_PARAMETERS)
         limit = _limit(parameters.get("_limit"), service.limits.rows)
         after = _read_cursor(parameters.get("_cursor"))
-        asked = service.asked_position(request)
+        need = service.levels.need(request, parameters)
         position, written = service.snapshot().written(served.selection)
-        if position < asked:
-            return self._list_later(request, served, after, limit, asked)
-        return self._page(request, served, after, limit, position, written)
+        listed = _Listed(served, after, limit, parameters)
+        if need is not None and not need.is_met(position):
+            return self._list_later(request, listed, need)
+        return self._page(request, listed, position, written)
 
-    async def _list_later(
-        self, request: Request, served: Served, after: str, limit: int, asked: int
-    ) -> Response:
-        await self._service.reach(asked)
-        position, written = self._service.snapshot().written(served.selection)
-        _must_reach(position, asked)
-        return self._page(request, served, after, limit, position, written)
+    async def _list_later(self, request: Request, listed: _Listed, need: Need) -> Response:
+        reached = await self._service.levels.reach(need)
+        position, written = self._service.snapshot().written(listed.served.selection)
+        reached.check(position)
+        return self._page(request, listed, position, written)
 
-    def _page(
-        self,
-        request: Request,
-        served: Served,
-        after: str,
-        limit: int,
-        position: int,
-        written: int,
-    ) -> Response:
+    def _page(self, request: Request, listed: _Listed, position: int, written: int) -> Response:
         """The rows, in the snapshot that told `position` and `written`."""
         service = self._service
+        served, after, limit, parameters = listed
         query = request.raw_query
+        if PARAMETER in parameters:  # the level changes nothing about a state's rows
+            query = urlencode({k: v for k, v in parameters.items() if k != PARAMETER}).encode()
         mark = blake2b(query, digest_size=6).hexdigest() if query else "0"
         etag = f'"{written}-{mark}"'.encode()
         headers: Headers = [service.token_header(position), (b"etag", etag)]
@@ -157,19 +165,9 @@ class EntityRoutes:
             return Response(304, headers)
         page = service.snapshot().page(served.selection, after, limit)
         if page.more:
-            headers.append((b"link", _next_link(served, limit, page.rows[-1][0])))
+            headers.append((b"link", _next_link(listed, page.rows[-1][0])))
         headers.append(_CONTENT)
         return Response(200, headers, encode_json([served.shown(row) for row in page.rows]))
-
-
-def _must_reach(position: int, asked: int) -> None:
-    """Answer nothing older than was asked for.
-
-    Raises:
-        Behind: the replica in hand is not that far, whatever the node said.
-    """
-    if position < asked:
-        raise Behind(f"at position {position}, {asked} was asked for")
 
 
 def _allow(request: Request, *methods: str) -> None:
@@ -218,10 +216,12 @@ def _read_cursor(text: str | None) -> str:
         ) from None
 
 
-def _next_link(served: Served, limit: int, last: str) -> bytes:
+def _next_link(listed: _Listed, last: str) -> bytes:
     cursor = base64.urlsafe_b64encode(last.encode()).decode()
-    query = urlencode({"_limit": limit, "_cursor": cursor})
-    return f'</{served.name}?{query}>; rel="next"'.encode()
+    query = {"_limit": str(listed.limit), "_cursor": cursor}
+    if PARAMETER in listed.parameters:
+        query[PARAMETER] = listed.parameters[PARAMETER]
+    return f'</{listed.served.name}?{urlencode(query)}>; rel="next"'.encode()
 
 
 def _matches(request: Request, etag: bytes) -> bool:
