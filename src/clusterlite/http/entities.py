@@ -110,9 +110,9 @@ class EntityRoutes:
         parameters = _NONE
         if request.raw_query:
             parameters = _refuse_parameters(request, _ROW_PARAMETERS)
-        need = service.levels.need(request, parameters)
         found = service.snapshot().get(served.selection, key)
-        if need is not None and not need.is_met(found.position):
+        need = service.levels.need(request, parameters, found.position)
+        if need is not None:
             return self._get_later(request, served, key, need)
         return self._found(request, served, key, found)
 
@@ -138,10 +138,10 @@ class EntityRoutes:
         parameters = _refuse_parameters(request, _LIST_PARAMETERS)
         limit = _limit(parameters.get("_limit"), service.limits.rows)
         after = _read_cursor(parameters.get("_cursor"))
-        need = service.levels.need(request, parameters)
         position, written = service.snapshot().written(served.selection)
+        need = service.levels.need(request, parameters, position)
         listed = _Listed(served, after, limit, parameters)
-        if need is not None and not need.is_met(position):
+        if need is not None:
             return self._list_later(request, listed, need)
         return self._page(request, listed, position, written)
 

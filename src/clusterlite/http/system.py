@@ -123,9 +123,9 @@ class SystemRoutes:
         event_id = _event_id(request)
         own = messages.Request.of_scope(request.scope)
         levels = self._service.levels
-        need = levels.need(own, request.query_params)
         fate = self._service.reader.fate(event_id)
-        if need is not None and not need.is_met(fate.position):
+        need = levels.need(own, request.query_params, fate.position)
+        if need is not None:
             reached = await levels.reach(need)
             fate = self._service.reader.fate(event_id)
             reached.check(fate.position)
