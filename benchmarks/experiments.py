@@ -17,7 +17,7 @@ from benchmarks.bare import make_file
 from benchmarks.catch_up import catch_up
 from benchmarks.idle import idle
 from benchmarks.many_rows import many_rows
-from benchmarks.nodes import Place, bare, seed, serve, until_equal
+from benchmarks.nodes import Place, bare, call, seed, serve, until_equal
 from benchmarks.pocketbase import pocketbase
 from benchmarks.raw import RawReads, RoundTrip, fsync_p50_ms, per_s
 from benchmarks.report import Sample, Samples
@@ -146,6 +146,40 @@ def three(place: Place) -> Iterator[Measure]:
         yield measure
 
 
+def _strong(name: str, *, kafka: bool) -> Callable[[Place], AbstractContextManager[Measure]]:
+    @contextmanager
+    def opened(place: Place) -> Iterator[Measure]:
+        log = place.kafka(name) if kafka else ""
+        with serve(place, name, log) as node:
+            seed(node.port)
+            level = ("ClusterLite-Consistency", "strong")
+
+            def measure() -> Samples:
+                against = load.creates(node.port, 32, place.seconds)
+                ours = load.reads(node.port, 32, place.seconds, header=level)
+                return {name: Sample(ours.per_s, against.per_s)}
+
+            yield measure
+
+    return opened
+
+
+@contextmanager
+def session(place: Place) -> Iterator[Measure]:
+    """Reads with and without a token, at the node that gave it."""
+    with serve(place, "session-reads") as node:
+        seed(node.port)
+        status = call(node.port, "GET", "/-/cluster")
+        token = ("ClusterLite-Token", f"{status['cluster']}:{status['position']}")
+
+        def measure() -> Samples:
+            against = load.reads(node.port, 32, place.seconds)
+            ours = load.reads(node.port, 32, place.seconds, header=token)
+            return {"session-reads": Sample(ours.per_s, against.per_s)}
+
+        yield measure
+
+
 @contextmanager
 def against_pocketbase(place: Place) -> Iterator[Measure]:
     """Creates and reads, here and there."""
@@ -187,12 +221,15 @@ EXPERIMENTS: Final = (
     Experiment(("creates",), _creates("creates", kafka=False)),
     Experiment(("overload", "overload-after"), overload),
     Experiment(("get",), get),
+    Experiment(("session-reads",), session),
+    Experiment(("strong-reads",), _strong("strong-reads", kafka=False)),
     Experiment(("pocketbase-creates", "pocketbase-reads"), against_pocketbase),
     Experiment(
         ("catch-up", "catch-up-rows", "catch-up-rate", "catch-up-memory"), catch_up, warm_up=False
     ),
     Experiment(("create-kafka",), create_kafka),
     Experiment(("creates-kafka",), _creates("creates-kafka", kafka=True)),
+    Experiment(("strong-reads-kafka",), _strong("strong-reads-kafka", kafka=True)),
     Experiment(("creates-three", "equal-three"), three),
     Experiment(
         ("idle-memory", "idle-cpu", "idle-open-memory", "idle-open-cpu"),

@@ -58,9 +58,19 @@ def row(number: int) -> dict[str, str]:
     return {"id": key(number), "name": f"Name {number}", "email": f"n{number}@example.com"}
 
 
-def reads(port: int, clients: int, seconds: int, path: str = "/users/") -> Load:
-    """Reads of random seeded rows below `path`, one by one on each connection."""
-    return _wrk(port, "reads.lua", clients, seconds, path, str(ROWS))
+def reads(
+    port: int, clients: int, seconds: int, path: str = "/users/", header: tuple[str, str] = ("", "")
+) -> Load:
+    """Reads of random seeded rows below `path`, one by one on each connection.
+
+    Args:
+        port: of the server.
+        clients: connections.
+        seconds: of the load.
+        path: of the rows.
+        header: name and value of one that each read sends; none where it is empty.
+    """
+    return _wrk(port, "reads.lua", clients, seconds, path, str(ROWS), *filter(None, header))
 
 
 def reads_many(port: int, clients: int, seconds: int, rows: int) -> Load:

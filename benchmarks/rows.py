@@ -108,6 +108,27 @@ ROWS: Final = (
         at_most=1.0,
     ),
     Row(
+        "strong-reads",
+        "strong reads of one row by key, 32 clients, embedded log",
+        "/s",
+        "creates on the same log, 32 clients",
+        at_least=0.5,
+    ),
+    Row(
+        "strong-reads-kafka",
+        "strong reads of one row by key, 32 clients, Kafka on this machine",
+        "/s",
+        "creates on the same log, 32 clients",
+        at_least=0.5,
+    ),
+    Row(
+        "session-reads",
+        "one row by key with the token of the last write, 32 clients",
+        "/s",
+        "the same reads without a token",
+        at_least=1 / 1.1,
+    ),
+    Row(
         "pocketbase-creates",
         "creates, 64 clients, embedded log",
         "/s",

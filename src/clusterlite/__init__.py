@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clusterlite.core.consistency import Bounded
     from clusterlite.core.entity import Entity, Field
     from clusterlite.core.operations import DeclaredOperations, TableOperations
     from clusterlite.core.registry import EntityRegistry
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Bounded": "core.consistency",
     "Entity": "core.entity",
     "Field": "core.entity",
     "DeclaredOperations": "core.operations",
@@ -67,6 +69,7 @@ _HOMES = {
 __all__ = [
     "Assert",
     "Behind",
+    "Bounded",
     "Changed",
     "ClusterLiteError",
     "ConfigError",

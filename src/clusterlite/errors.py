@@ -20,6 +20,7 @@
     ├── OutcomeUnknown              the wait ran out; ask for the event's id later
     ├── KeyReused                   an idempotency key that came with another request before
     ├── ForeignToken                a token of another cluster
+    ├── TokenAhead                  a token from beyond the end of the log
     ├── Behind                      this replica has not reached the asked position in time
     ├── Overloaded                  a queue is full; nothing was written
     └── NotServing                  no node process answers, or it has not started yet
@@ -242,8 +243,14 @@ class ForeignToken(ClusterLiteError):
     code = "foreign_token"
 
 
+class TokenAhead(ClusterLiteError):
+    """A token from beyond the end of the log, which has lost what it stands for (HTTP 409)."""
+
+    code = "token_ahead"
+
+
 class Behind(ClusterLiteError):
-    """This replica has not reached the asked position in time (HTTP 503)."""
+    """This replica is not known to have reached the asked state in time (HTTP 503)."""
 
     code = "behind"
 

@@ -13,6 +13,7 @@ import clusterlite
 EXPORTED = [
     "Assert",
     "Behind",
+    "Bounded",
     "Changed",
     "ClusterLiteError",
     "ConfigError",

@@ -68,6 +68,11 @@ CODES: Final[dict[str, Code]] = {
     "bad_token": Code(
         400, "The `ClusterLite-Token` cannot be read.", "Send one as an answer gave it."
     ),
+    "bad_consistency": Code(
+        400,
+        "`_consistency` or `ClusterLite-Consistency` is no level of consistency.",
+        "Send `eventual`, `session`, `bounded:<seconds>` or `strong`.",
+    ),
     "bad_event_id": Code(
         400, "That is no id of an event.", "Take it from `ClusterLite-Event` or `Location`."
     ),
@@ -184,7 +189,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "log_unreachable": Code(
         503,
-        "The log cannot be reached. The write did not happen.",
+        "The log cannot be reached. A write did not happen; a read that asks for what the log "
+        "knows has no answer.",
         "Send it again after `Retry-After`; the operator looks at the log.",
     ),
     "not_serving": Code(
@@ -199,8 +205,8 @@ CODES: Final[dict[str, Code]] = {
     ),
     "behind": Code(
         503,
-        "The node has not reached the token's position in time.",
-        "Ask again after `Retry-After`, or another node.",
+        "The node has not reached the token's position, or the log's end, in time.",
+        "Ask again after `Retry-After`, or another node, or for a weaker level.",
     ),
     "outcome_unknown": Code(
         504,

@@ -7,7 +7,8 @@
     DELETE /{table}/{id}           remove
     GET    /{table}/-/schema       JSON Schema
 
-Every answer names the position of the very snapshot that it was read in (I8).
+Reads take `_consistency` too. Every answer names the position of the very snapshot that it was
+read in (I8).
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import binascii
 from collections.abc import Coroutine, Iterator
 from hashlib import blake2b
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
-from clusterlite.errors import Behind
+from clusterlite.http.consistency import PARAMETER, Need
 from clusterlite.http.messages import JSON, Headers, Request, Response
 from clusterlite.http.problems import HttpError
 from clusterlite.http.service import Served, Service, encode_json
@@ -31,6 +32,18 @@ LIMIT_DEFAULT: Final = 1_000
 _CONTENT: Final = (b"content-type", JSON)
 _CURSOR_BYTES_MAX: Final = 65_536
 _ENCODED_AT_ONCE: Final = 8
+_NONE: Final[dict[str, str]] = {}
+_ROW_PARAMETERS: Final = frozenset({PARAMETER})
+_LIST_PARAMETERS: Final = frozenset({"_limit", "_cursor", PARAMETER})
+
+
+class _Listed(NamedTuple):
+    """What a list is asked for."""
+
+    served: Served
+    after: str
+    limit: int
+    parameters: dict[str, str]
 
 
 class EntityRoutes:
@@ -96,18 +109,19 @@ class EntityRoutes:
         self, request: Request, served: Served, key: str
     ) -> Response | Coroutine[Any, Any, Response]:
         service = self._service
+        parameters = _NONE
         if request.raw_query:
-            _refuse_parameters(request, frozenset())
+            parameters = _refuse_parameters(request, _ROW_PARAMETERS)
         found = service.snapshot().get(served.selection, key)
-        asked = service.asked_position(request)
-        if found.position < asked:
-            return self._get_later(request, served, key, asked)
+        need = service.levels.need(request, parameters, found.position)
+        if need is not None:
+            return self._get_later(request, served, key, need)
         return self._found(request, served, key, found)
 
-    async def _get_later(self, request: Request, served: Served, key: str, asked: int) -> Response:
-        await self._service.reach(asked)
+    async def _get_later(self, request: Request, served: Served, key: str, need: Need) -> Response:
+        reached = await self._service.levels.reach(need)
         found = self._service.snapshot().get(served.selection, key)
-        _must_reach(found.position, asked)
+        reached.check(found.position)
         return self._found(request, served, key, found)
 
     def _found(self, request: Request, served: Served, key: str, found: Found) -> Response:
@@ -123,35 +137,29 @@ class EntityRoutes:
 
     def _list(self, request: Request, served: Served) -> Response | Coroutine[Any, Any, Response]:
         service = self._service
-        parameters = _refuse_parameters(request, frozenset({"_limit", "_cursor"}))
+        parameters = _refuse_parameters(request, _LIST_PARAMETERS)
         limit = _limit(parameters.get("_limit"), service.limits.rows)
         after = _read_cursor(parameters.get("_cursor"))
-        asked = service.asked_position(request)
         position, written = service.snapshot().written(served.selection)
-        if position < asked:
-            return self._list_later(request, served, after, limit, asked)
-        return self._page(request, served, after, limit, position, written)
+        need = service.levels.need(request, parameters, position)
+        listed = _Listed(served, after, limit, parameters)
+        if need is not None:
+            return self._list_later(request, listed, need)
+        return self._page(request, listed, position, written)
 
-    async def _list_later(
-        self, request: Request, served: Served, after: str, limit: int, asked: int
-    ) -> Response:
-        await self._service.reach(asked)
-        position, written = self._service.snapshot().written(served.selection)
-        _must_reach(position, asked)
-        return self._page(request, served, after, limit, position, written)
+    async def _list_later(self, request: Request, listed: _Listed, need: Need) -> Response:
+        reached = await self._service.levels.reach(need)
+        position, written = self._service.snapshot().written(listed.served.selection)
+        reached.check(position)
+        return self._page(request, listed, position, written)
 
-    def _page(
-        self,
-        request: Request,
-        served: Served,
-        after: str,
-        limit: int,
-        position: int,
-        written: int,
-    ) -> Response:
+    def _page(self, request: Request, listed: _Listed, position: int, written: int) -> Response:
         """The rows, in the snapshot that told `position` and `written`."""
         service = self._service
+        served, after, limit, parameters = listed
         query = request.raw_query
+        if PARAMETER in parameters:  # the level changes nothing about a state's rows
+            query = urlencode({k: v for k, v in parameters.items() if k != PARAMETER}).encode()
         mark = blake2b(query, digest_size=6).hexdigest() if query else "0"
         etag = f'"{written}-{mark}"'.encode()
         headers: Headers = [service.token_header(position), (b"etag", etag)]
@@ -161,7 +169,7 @@ class EntityRoutes:
             body, last = _encoded(served, rows, limit, service.limits.list_bytes)
             more = next(rows, None) is not None
         if more:
-            headers.append((b"link", _next_link(served, limit, last)))
+            headers.append((b"link", _next_link(listed, last)))
         headers.append(_CONTENT)
         return Response(200, headers, body)
 
@@ -178,16 +186,6 @@ def _encoded(
         parts.append(encode_json([served.shown(row) for row in few])[1:-1])
         size += len(parts[-1])
     return b"[%b]" % b",".join(parts), last
-
-
-def _must_reach(position: int, asked: int) -> None:
-    """Answer nothing older than was asked for.
-
-    Raises:
-        Behind: the replica in hand is not that far, whatever the node said.
-    """
-    if position < asked:
-        raise Behind(f"at position {position}, {asked} was asked for")
 
 
 def _allow(request: Request, *methods: str) -> None:
@@ -236,10 +234,12 @@ def _read_cursor(text: str | None) -> str:
         ) from None
 
 
-def _next_link(served: Served, limit: int, last: str) -> bytes:
+def _next_link(listed: _Listed, last: str) -> bytes:
     cursor = base64.urlsafe_b64encode(last.encode()).decode()
-    query = urlencode({"_limit": limit, "_cursor": cursor})
-    return f'</{served.name}?{query}>; rel="next"'.encode()
+    query = {"_limit": str(listed.limit), "_cursor": cursor}
+    if PARAMETER in listed.parameters:
+        query[PARAMETER] = listed.parameters[PARAMETER]
+    return f'</{listed.served.name}?{urlencode(query)}>; rel="next"'.encode()
 
 
 def _matches(request: Request, etag: bytes) -> bool:

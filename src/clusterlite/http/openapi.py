@@ -34,7 +34,25 @@ def _header(name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": description, "schema": _TEXT}
 
 
+_LEVEL = {
+    "type": "string",
+    "pattern": r"^(eventual|session|strong|bounded:\d{1,5}(\.\d{1,6})?)$",
+    "examples": ["eventual", "session", "bounded:5", "strong"],
+}
+_HOW_NEW = "How new the state must be; by default session with a token, else eventual"
+
 _PARAMETERS = {
+    "Consistency": {
+        "name": "_consistency",
+        "in": "query",
+        "description": _HOW_NEW,
+        "schema": _LEVEL,
+    },
+    "ConsistencyHeader": {
+        **_header("ClusterLite-Consistency", f"{_HOW_NEW}; _consistency counts before it"),
+        "schema": _LEVEL,
+    },
+    "Wait": _header("Prefer", "wait=N: the longest wait for that state, in seconds"),
     "Token": _header("ClusterLite-Token", "Read at this state or a later one"),
     "IfNoneMatch": _header("If-None-Match", "ETags that the client holds: 304 on a match"),
     "IfAbsent": _header("If-None-Match", "`*`: only where the row is absent, else 412"),
@@ -42,7 +60,7 @@ _PARAMETERS = {
     "IdempotencyKey": _header("Idempotency-Key", "One effect however often it is sent"),
     "Prefer": _header("Prefer", "respond-async, wait=N, return=minimal, return=representation"),
 }
-_READS = ("Token", "IfNoneMatch")
+_READS = ("Consistency", "ConsistencyHeader", "Token", "Wait", "IfNoneMatch")
 _WRITES = ("IdempotencyKey", "Prefer")
 
 _LATER = {

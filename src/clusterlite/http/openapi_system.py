@@ -127,7 +127,13 @@ SYSTEM_PATHS: Final[dict[str, Any]] = {
     },
     "/-/events/{id}": {
         "parameters": _EVENT_ID,
-        "get": _operation("event", "What became of an event", _json("Event")),
+        "get": {
+            **_operation("event", "What became of an event", _json("Event")),
+            "parameters": [
+                {"$ref": f"#/components/parameters/{name}"}
+                for name in ("Consistency", "ConsistencyHeader", "Token", "Wait")
+            ],
+        },
     },
     "/-/events/{id}/settle": {
         "parameters": _EVENT_ID,

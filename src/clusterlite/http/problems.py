@@ -27,6 +27,7 @@ from clusterlite.errors import (
     Overloaded,
     Problem,
     RecordTooLarge,
+    TokenAhead,
 )
 from clusterlite.http.codes import PATH
 
@@ -40,13 +41,14 @@ _NEAR: Final = 0.6
 _STATUS: Final[tuple[tuple[type[ClusterLiteError], int, str], ...]] = (
     (KeyReused, 422, "the idempotency key came with another request before"),
     (RecordTooLarge, 413, "the event is larger than the log takes"),
-    (LogUnavailable, 503, "the log cannot be reached: the write did not happen"),
+    (LogUnavailable, 503, "the log cannot be reached"),
     (OutcomeUnknown, 504, "the outcome is not known yet"),
     (Halt, 503, "the node has stopped acknowledging"),
     (NotServing, 503, "the node is not serving now"),
-    (Overloaded, 503, "the node is overloaded: the write did not happen"),
+    (Overloaded, 503, "the node is overloaded"),
     (Behind, 503, "this node is behind the state that was asked for"),
     (ForeignToken, 409, "the token belongs to another cluster"),
+    (TokenAhead, 409, "the token is from beyond the log"),
     (ClusterLiteError, 500, "unexpected error"),
 )
 
@@ -152,6 +154,8 @@ def from_error(error: ClusterLiteError, event_id: str | None = None) -> HttpErro
     if status == 503:
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     if event_id is not None:
+        if isinstance(error, LogUnavailable | Overloaded):
+            title += ": the write did not happen"
         extra["event"] = event_id
         headers.append((b"clusterlite-event", event_id.encode()))
         if status == 504:

@@ -17,19 +17,17 @@ from clusterlite.core.fields import Json, Stored
 from clusterlite.core.names import fold
 from clusterlite.core.operations import DeclaredOperations, TableOperations
 from clusterlite.core.registry import EntityRegistry
-from clusterlite.errors import Behind, ClusterLiteError, ConfigError, ForeignToken, NotServing
+from clusterlite.errors import ConfigError, NotServing
+from clusterlite.http.consistency import Levels
 from clusterlite.http.cors import Cors
 from clusterlite.http.link import LinkClient
-from clusterlite.http.messages import TOKEN_COOKIE, TOKEN_HEADER, Request
-from clusterlite.http.problems import HttpError, did_you_mean, from_error
+from clusterlite.http.messages import TOKEN_COOKIE, TOKEN_HEADER
+from clusterlite.http.problems import HttpError, did_you_mean
 from clusterlite.node import frames
-from clusterlite.node.answers import Reached
 from clusterlite.replica.reader import Reader, Selection, holds, known_schema
 
 WAIT_S: Final = 10.0
 SEEN_S: Final = 5.0
-ASK_AFTER_S: Final = 0.5
-"""How long a read waits for its token's position before the log is asked whether it has it."""
 _PLAIN: Final = frozenset({"text", "integer", "real", "timestamp", "date", "uuid"})
 
 _COOKIE: Final = TOKEN_COOKIE.encode() + b"=%s; Path=/; SameSite=Lax"
@@ -111,6 +109,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.link = LinkClient(self.socket, self._greeted)
+        self.levels = Levels(self.link)
         self.served = {operations.table_name: Served(operations) for operations in self.registry}
         self.serving = False
         """Whether the node has caught up and declared all its entities."""
@@ -191,7 +190,9 @@ class Service:
 
     def _greeted(self, hello: frames.Hello) -> None:
         path = Path(hello.replica)
-        if self._reader is None or self._incarnation != hello.incarnation:
+        anew = self._incarnation != hello.incarnation
+        self.levels.greeted(hello.cluster, anew=anew)
+        if self._reader is None or anew:
             self.close()  # the file may be another one under the same name
             self._reader = Reader(path)
             self._incarnation = hello.incarnation
@@ -237,47 +238,6 @@ class Service:
         if fold(name) not in tables.keys() - map(fold, self.served):
             return ""
         return ". The log has that table: name the module of its class with --entities"
-
-    def asked_position(self, request: Request) -> int:
-        """The position that the request's token asks for, -1 without one.
-
-        Raises:
-            HttpError: 409 for a token of another cluster; a cookie is cleared with it.
-        """
-        if TOKEN_HEADER not in request.headers and b"cookie" not in request.headers:
-            return -1
-        token, cookie = request.token()
-        if token is None:
-            return -1
-        if token.cluster == self.cluster:
-            return token.position
-        if cookie:
-            cleared = f"{TOKEN_COOKIE}=; Path=/; Max-Age=0".encode()
-            headers: tuple[tuple[bytes, bytes], ...] = ((b"set-cookie", cleared),)
-        else:
-            headers = ()
-        problem = from_error(ForeignToken(f"this is {self.cluster}"))
-        raise HttpError(409, problem.code, problem.detail, headers=headers)
-
-    async def reach(self, position: int) -> None:
-        """Wait until the replica has applied up to `position`.
-
-        Raises:
-            ClusterLiteError: it has not, in time.
-            HttpError: 409 where the log itself is not that far.
-        """
-        answer = await self.link.await_position(position, ASK_AFTER_S)
-        if isinstance(answer, Behind):
-            tail = await self.link.tail(WAIT_S)
-            if isinstance(tail, Reached) and tail.position < position:
-                raise HttpError(
-                    409,
-                    "token_ahead",
-                    f"the token is beyond the log, which ends at {tail.position}",
-                )
-            answer = await self.link.await_position(position, WAIT_S)
-        if isinstance(answer, ClusterLiteError):
-            raise answer
 
     def token_header(self, position: int) -> tuple[bytes, bytes]:
         """The token of the state that an answer was read in."""

@@ -30,6 +30,7 @@ from clusterlite.core.names import is_key
 from clusterlite.core.outcome import Applied, Outcome
 from clusterlite.errors import ClusterLiteError
 from clusterlite.http import codes, messages, transactions
+from clusterlite.http.consistency import PARAMETER
 from clusterlite.http.openapi import openapi
 from clusterlite.http.problems import HttpError, did_you_mean, from_error
 from clusterlite.http.service import WAIT_S, Service
@@ -67,7 +68,7 @@ class SystemRoutes:
                 _route("/-/cluster", self.cluster),
                 _route("/-/health/live", self.live),
                 _route("/-/health/ready", self.ready),
-                _route("/-/events/{id}", self.event),
+                _route("/-/events/{id}", self.event, known=(PARAMETER,)),
                 _route("/-/events/{id}/settle", self.settle, "POST"),
                 _route(transactions.PATH, self.transaction, "POST"),
                 _route("/-/openapi.json", self.openapi),
@@ -126,11 +127,13 @@ class SystemRoutes:
         """What became of an event, as far as this node has applied the log."""
         event_id = _event_id(request)
         own = messages.Request.of_scope(request.scope)
-        asked = self._service.asked_position(own)
+        levels = self._service.levels
         fate = self._service.reader.fate(event_id)
-        if fate.position < asked:
-            await self._service.reach(asked)
+        need = levels.need(own, request.query_params, fate.position)
+        if need is not None:
+            reached = await levels.reach(need)
             fate = self._service.reader.fate(event_id)
+            reached.check(fate.position)
         return self._fate(event_id, fate)
 
     async def settle(self, request: Request) -> Response:
@@ -195,15 +198,23 @@ class SystemRoutes:
 
 
 def _route(
-    path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str = "GET"
+    path: str,
+    endpoint: Callable[[Request], Awaitable[Response]],
+    method: str = "GET",
+    known: tuple[str, ...] = (),
 ) -> Route:
-    """A route that takes no query parameters, and passes none over."""
+    """A route that takes these query parameters, each once, and passes no other over."""
 
     async def answer(request: Request) -> Response:
-        for name in request.query_params:
-            raise HttpError(
-                400, "unknown_parameter", f"no parameter {name!r} here; known are: none"
-            )
+        parameters = request.query_params
+        for name in parameters:
+            if name not in known:
+                listed = ", ".join(known) or "none"
+                raise HttpError(
+                    400, "unknown_parameter", f"no parameter {name!r} here; known are: {listed}"
+                )
+            if len(parameters.getlist(name)) > 1:
+                raise HttpError(400, "repeated_parameter", f"{name} stands twice")
         return await endpoint(request)
 
     return Route(path, answer, methods=[method])

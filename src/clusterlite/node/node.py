@@ -22,11 +22,13 @@ from typing import Any, Final, Self
 from weakref import WeakSet
 
 from clusterlite.core import codec, transaction
+from clusterlite.core.consistency import Consistency
 from clusterlite.core.entity import Entity, EntityT, check_key, key_of
 from clusterlite.core.event import Condition, Stamp
 from clusterlite.core.operations import TableOperations
 from clusterlite.core.outcome import APPLIED, REJECTIONS, Applied, Outcome
 from clusterlite.core.registry import EntityRegistry
+from clusterlite.core.token import Token
 from clusterlite.errors import (
     ClusterLiteError,
     ConfigError,
@@ -40,7 +42,8 @@ from clusterlite.errors import (
 from clusterlite.log.base import Log
 from clusterlite.log.open import make_log
 from clusterlite.node import forks
-from clusterlite.node.answers import Answer, Appended, Reached, Submission
+from clusterlite.node.answers import Answer, Appended, Submission
+from clusterlite.node.consistency import Levels
 from clusterlite.node.ids import timestamp, uuid7
 from clusterlite.node.runtime import Runtime
 from clusterlite.replica.reader import Reader, Selection, holds, known_schema
@@ -91,6 +94,7 @@ class Node:
         chosen = f"file:{self.data / 'log'}" if log is None else log
         self.log = make_log(chosen) if isinstance(chosen, str) else chosen
         self._runtime = Runtime(self.data, self.log, self.registry, self.node_id, cluster)
+        self._levels = Levels(self._runtime)
         self._readers = threading.local()
         # A thread that ended lets go of its reader, and so does this set.
         self._opened_readers: WeakSet[Reader] = WeakSet()
@@ -165,27 +169,72 @@ class Node:
         """The cluster id, empty before the log has one."""
         return self._runtime.applier.committed.cluster
 
+    @property
+    def token(self) -> str:
+        """Of this node's present state: given to a read at any node, it gets that or a later one.
+
+        Over HTTP it is `ClusterLite-Token`.
+        """
+        return str(Token(self.cluster, self.position))
+
     def status(self) -> dict[str, Any]:
         """What `GET /-/cluster` shows of this node."""
         return self._runtime.status()
 
     # Reading.
 
-    def get(self, entity: type[EntityT], key: str) -> EntityT | None:
-        """One row by key, None where it is absent; as this node has it now."""
+    def get(
+        self,
+        entity: type[EntityT],
+        key: str,
+        *,
+        consistency: Consistency | None = None,
+        token: str | None = None,
+    ) -> EntityT | None:
+        """One row by key, None where it is absent; as this node has it now.
+
+        Args:
+            entity: which.
+            key: of the row.
+            consistency: `eventual`, `session`, `Bounded(seconds)` or `strong`; by default
+                `session` with a token, else `eventual`.
+            token: of an earlier answer of any node; the read is at least as new.
+
+        Raises:
+            LogUnavailable, Behind: nobody can know now whether this node is that new, or it is
+                not in time; an older state is never given instead.
+            ForeignToken, TokenAhead: the token is of another cluster, or from beyond the log.
+        """
         _, selection = self._entity(entity)
+        if consistency is not None or token is not None:
+            self._reach(consistency, token)
         found = self._reader().row(selection, key)
         return None if found is None else entity.from_stored(key, found[1:], found[0])
 
-    def list(self, entity: type[EntityT], *, limit: int = 1_000, after: str = "") -> list[EntityT]:
+    def list(
+        self,
+        entity: type[EntityT],
+        *,
+        limit: int = 1_000,
+        after: str = "",
+        consistency: Consistency | None = None,
+        token: str | None = None,
+    ) -> list[EntityT]:
         """Rows by key, in code point order.
 
         Args:
             entity: which.
             limit: at most so many, up to 10,000.
             after: only keys beyond this one; the last key of one page gives the next.
+            consistency: as `get`.
+            token: as `get`.
+
+        Raises:
+            LogUnavailable, Behind, ForeignToken, TokenAhead: as `get`.
         """
         _, selection = self._entity(entity)
+        if consistency is not None or token is not None:
+            self._reach(consistency, token)
         columns = entity.declaration.columns
         selection = Selection(
             entity.declaration.name, [*(column.name for column in columns), "_version"]
@@ -205,10 +254,10 @@ class Node:
             LogUnavailable: the log cannot be asked now.
             Behind: this node did not get there in time.
         """
-        answer = self._runtime.ask_tail(self.wait_s).result()
-        if isinstance(answer, Reached):
-            return answer.position
-        raise _unexpected(answer)
+        return self._levels.reach_end(self.wait_s)
+
+    def _reach(self, consistency: Consistency | None, token: str | None) -> None:
+        self._levels.reach(consistency, token, self.cluster, self.position, self.wait_s)
 
     # Writing.
 
@@ -293,12 +342,28 @@ class Node:
             raise rejected(outcome, f"transaction, {place}")
         return transaction.done(changes, answer)
 
-    def outcome(self, event_id: str) -> Outcome | None:
+    def outcome(
+        self,
+        event_id: str,
+        *,
+        consistency: Consistency | None = None,
+        token: str | None = None,
+    ) -> Outcome | None:
         """The verdict on an event, as `OutcomeUnknown` named it.
+
+        Args:
+            event_id: of the event.
+            consistency: as `get`.
+            token: as `get`.
 
         Returns:
             None where this node has not applied such an event, up to its present position.
+
+        Raises:
+            LogUnavailable, Behind, ForeignToken, TokenAhead: as `get`.
         """
+        if consistency is not None or token is not None:
+            self._reach(consistency, token)
         return self._reader().fate(event_id).outcome
 
     def settle(self, event_id: str) -> Outcome:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Container
+from collections.abc import Callable, Container
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +22,7 @@ from clusterlite.core.schema import Table
 from clusterlite.errors import ConfigError, Halt, LogError, LogUnavailable, NotServing
 from clusterlite.log.base import Bounds, Log
 from clusterlite.node import frames
-from clusterlite.node.answers import Answer, Submission
+from clusterlite.node.answers import Answer, Reply, Submission
 from clusterlite.node.engine import OVER, Engine
 from clusterlite.node.follower import Follower, Seen, Strained
 from clusterlite.node.forks import FORKED
@@ -244,10 +244,19 @@ class Runtime:
 
     def ask_tail(self, wait_s: float) -> Future[Answer]:
         """Ask for all that was acknowledged before this call, from any thread."""
+        return self._ask(wait_s, Engine.await_tail)
+
+    def ask_position(self, position: int, wait_s: float) -> Future[Answer]:
+        """Ask for the state at a position or a later one, from any thread."""
+        return self._ask(
+            wait_s, lambda engine, deadline, reply: engine.await_position(position, deadline, reply)
+        )
+
+    def _ask(self, wait_s: float, ask: Callable[[Engine, float, Reply], None]) -> Future[Answer]:
         future: Future[Answer] = Future()
         deadline = time.monotonic() + wait_s
         posted = self.is_open and self.engine.loop.post(
-            lambda: self.engine.await_tail(deadline, future.set_result)
+            lambda: ask(self.engine, deadline, future.set_result)
         )
         if not posted:
             future.set_result(self.not_open())
