@@ -30,6 +30,7 @@ from clusterlite.errors import (
 from clusterlite.http.messages import (
     JSON,
     NO_PREFERENCE,
+    TOKEN_HEADER,
     Headers,
     Prefer,
     Request,
@@ -98,34 +99,31 @@ class Write:
         error = answer if isinstance(answer, ClusterLiteError) else OutcomeUnknown(event_id)
         raise from_error(error, event_id)
 
-    def judged(self, applied: Applied, *, remembered: bool = False) -> Response:
+    def judged(self, applied: Applied) -> Response:
         """The answer from an outcome.
 
         Args:
-            applied: the outcome, with images where it was judged for this request.
-            remembered: it was judged before this request came.
+            applied: the outcome, with images where it was judged while this request waited.
 
         Raises:
             HttpError: the event has no effect.
         """
-        outcome, rows = applied
+        outcome, rows, repeated = applied
         self._service.saw(outcome.position)
-        # An event that was sent twice, by the client with its key or by the link after a break,
-        # is answered from its first outcome, whose images are gone.
-        replayed = remembered or (outcome.verdict == APPLIED and not rows)
         # A fence has no fingerprint: it closed the id for any request.
         if self.stamp.fp and outcome.fp != self.stamp.fp and outcome.verdict != NEVER:
             raise from_error(
                 KeyReused("send the same request again, or choose a new key"), self.stamp.id
             )
-        headers = self._headers(outcome.position)
-        if replayed and self.stamp.fp:
-            headers.append((b"idempotency-replayed", b"true"))
+        replayed = repeated and bool(self.stamp.fp)
+        headers = self._headers(outcome.position, replayed=replayed)
         if outcome.verdict != APPLIED:
             problem = from_outcome(outcome, f"/{outcome.change}" if self.collection else "")
             problem.headers += tuple(headers)
             raise problem
-        images = self._remembered(outcome) if replayed else rows
+        # An event that was sent twice, by the client with its key or by the link after a break,
+        # is answered from its first outcome, whose images are gone.
+        images = rows or self._remembered(outcome)
         return self._written(outcome, images, headers)
 
     def _written(self, outcome: Outcome, rows: Sequence[Row], headers: Headers) -> Response:
@@ -139,8 +137,9 @@ class Write:
                 headers.append((b"location", row_path(first.table, first.key)))
         images = [row for row in rows if row.fields is not None]
         if self.prefer.minimal or len(images) != len(outcome.results):
-            if not self.prefer.minimal:
+            if not self.prefer.minimal:  # as the first answer, but for its body
                 headers.append((b"preference-applied", b"return=minimal"))
+                return Response(status, headers)
             return Response(204 if status == 200 else status, headers)
         if self.prefer.whole:
             headers.append((b"preference-applied", b"return=representation"))
@@ -152,6 +151,7 @@ class Write:
     def _remembered(self, outcome: Outcome) -> list[Row]:
         """The images of an earlier event, as far as its rows were not written since."""
         rows: list[Row] = []
+        self._service.reader.release()  # what this tick reads may be older than the outcome
         for result in outcome.results:
             found = self._service.reader.get(self.served.selection, result.key)
             if found.version == outcome.position:
@@ -159,15 +159,29 @@ class Write:
                 rows.append(Row(result.table, result.key, fields))
         return rows
 
-    def _headers(self, position: int) -> Headers:
+    def _headers(self, position: int, *, replayed: bool = False) -> Headers:
         headers = [
             self._service.token_header(position),
-            self._service.token_cookie(position),
             (b"clusterlite-event", self.stamp.id.encode()),
         ]
+        if not (replayed and self._is_beyond(position)):
+            headers.append(self._service.token_cookie(position))
+        if replayed:
+            headers.append((b"idempotency-replayed", b"true"))
         if self.prefer.applied:
             headers.append((b"preference-applied", ", ".join(self.prefer.applied).encode()))
         return headers
+
+    def _is_beyond(self, position: int) -> bool:
+        """Whether the browser has seen a later state: its reads must not go back (I7)."""
+        if b"cookie" not in self.request.headers or TOKEN_HEADER in self.request.headers:
+            return False
+        token, _ = self.request.token()
+        return (
+            token is not None
+            and token.cluster == self._service.cluster
+            and (token.position > position)
+        )
 
 
 class Writes:
@@ -183,15 +197,17 @@ class Writes:
     def create(self, request: Request, served: Served) -> Response | Write:
         """Create one row from an object, or many from an array in one event."""
         value = request.json()
-        condition = _condition(request, created=True)
         collection = isinstance(value, list)
+        stamp = self._stamp(request, value)
+        replay = self._replay(request, served, stamp, collection=collection)
+        if replay is not None:
+            return replay
+        condition = _condition(request, created=True)
         if collection:
             changes = self._changes(served, value, condition)
-            stamp = self._stamp(request, value)
             record = codec.encode_transaction(stamp, changes)
         else:
             row = _new_row(_entity(served, request.body, value))
-            stamp = self._stamp(request, value)
             if condition is None:
                 record = served.operations.create_event(stamp, row, served.schema)
             else:
@@ -205,11 +221,14 @@ class Writes:
     def put(self, request: Request, served: Served, key: str) -> Response | Write:
         """Create or replace the row of the path."""
         value = request.json()
+        stamp = self._stamp(request, value)
+        replay = self._replay(request, served, stamp)
+        if replay is not None:
+            return replay
         check_key(key)
         entity = _entity(served, request.body, value)
         if entity.id not in {"", key}:
             raise InputError([Problem("/id", "key", f"must be {key!r}, as in the path, or absent")])
-        stamp = self._stamp(request, value)
         record = served.operations.update_event(
             stamp, {"id": key, **entity.row()}, served.schema, _condition(request)
         )
@@ -217,8 +236,11 @@ class Writes:
 
     def delete(self, request: Request, served: Served, key: str) -> Response | Write:
         """Remove the row of the path."""
-        check_key(key)
         stamp = self._stamp(request, None)
+        replay = self._replay(request, served, stamp)
+        if replay is not None:
+            return replay
+        check_key(key)
         record = served.operations.delete_event(stamp, key, _condition(request))
         return self._checked(Write(self._service, request, served, stamp, record))
 
@@ -255,18 +277,32 @@ class Writes:
             event_id, timestamp(), service.cluster, service.node_id, service.after(), fp=fp
         )
 
-    def _checked(self, write: Write) -> Response | Write:
-        """The write, or its answer where it was judged before.
+    def _replay(
+        self, request: Request, served: Served, stamp: Stamp, *, collection: bool = False
+    ) -> Response | None:
+        """The answer to a request that was judged before, as far as this node has got.
+
+        It comes before all that could refuse the request: a class that takes less than it did
+        then must not deny what happened.
+
+        Raises:
+            HttpError: the event has no effect, or the key came with another request.
+        """
+        if not stamp.fp:
+            return None
+        outcome = self._service.reader.fate(stamp.id).outcome
+        if outcome is None:
+            return None
+        write = Write(self._service, request, served, stamp, b"", collection=collection)
+        return write.judged(Applied(outcome, (), repeated=True))
+
+    def _checked(self, write: Write) -> Write:
+        """The write.
 
         Raises:
             HttpError: 413, the event is larger than the log takes.
         """
-        service, stamp = self._service, write.stamp
-        if stamp.fp:
-            fate = service.reader.fate(stamp.id)
-            if fate.outcome is not None:
-                return write.judged(Applied(fate.outcome, ()), remembered=True)
-        hello, size = service.link.hello, len(write.record)
+        hello, size = self._service.link.hello, len(write.record)
         if hello is not None and 0 < hello.record_bytes_max < size:
             raise from_error(RecordTooLarge(f"{size} bytes, the limit is {hello.record_bytes_max}"))
         return write

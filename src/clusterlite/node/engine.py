@@ -455,7 +455,9 @@ class Engine:
         if waiting is not None:
             # Taken out, so that a report that comes later finds nobody left to tell.
             replies, waiting.replies = waiting.replies, []
-            for reply, _ in replies:
+            for number, (reply, _) in enumerate(replies):
+                if number == 1 and isinstance(answer, Applied):
+                    answer = answer._replace(repeated=True)
                 reply(answer)
 
     def _expire(self) -> None:
