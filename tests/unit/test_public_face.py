@@ -22,6 +22,7 @@ EXPORTED = [
     "Field",
     "Halt",
     "InputError",
+    "KeyReused",
     "LogUnavailable",
     "Node",
     "NotFound",

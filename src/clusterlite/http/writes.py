@@ -17,7 +17,7 @@ from clusterlite.core import codec
 from clusterlite.core.entity import Entity, check_key
 from clusterlite.core.event import Change, Condition, Stamp
 from clusterlite.core.fields import Json
-from clusterlite.core.keys import fingerprint, keyed_event_id
+from clusterlite.core.keys import KEY_CHARACTERS_MAX, fingerprint, keyed_event_id
 from clusterlite.core.outcome import APPLIED, NEVER, Applied, Outcome, Row
 from clusterlite.errors import (
     ClusterLiteError,
@@ -43,7 +43,6 @@ from clusterlite.node.answers import Answer, Appended
 from clusterlite.node.ids import timestamp, uuid7
 
 CHANGES_MAX: Final = codec.CHANGES_MAX
-_KEY_MAX: Final = 255
 
 
 class Write:
@@ -267,8 +266,9 @@ class Writes:
             event_id, fp = uuid7(), ""
         else:
             key = request.header(b"idempotency-key") or ""
-            if not 0 < len(key) <= _KEY_MAX:
-                raise HttpError(400, "bad_key", f"Idempotency-Key has 1 to {_KEY_MAX} characters")
+            if not 0 < len(key) <= KEY_CHARACTERS_MAX:
+                rule = f"Idempotency-Key has 1 to {KEY_CHARACTERS_MAX} characters"
+                raise HttpError(400, "bad_key", rule)
             event_id = keyed_event_id(service.cluster, "", key)
             fp = fingerprint(
                 request.method, "/" + "/".join(request.path), request.query(), _ifs(request), body
