@@ -13,6 +13,7 @@ import typer
 import clusterlite
 from clusterlite.cli import logs, project, replicas
 from clusterlite.cli.banner import print_banner, print_farewell
+from clusterlite.cli.events import event
 from clusterlite.cli.reset import reset
 from clusterlite.cli.status import status
 from clusterlite.config import Settings, load_settings
@@ -147,6 +148,12 @@ app.command(
         "clusterlite status", "clusterlite status http://node-1:8082 http://node-2:8082"
     )
 )(status)
+app.command(
+    epilog=_examples(
+        "clusterlite event 01a212d7-8087-738c-88ec-b3f227a0e0c3",
+        "clusterlite event 01a212d7-8087-738c-88ec-b3f227a0e0c3 --settle --url http://node-1:8082",
+    )
+)(event)
 app.command(epilog=_examples("clusterlite init", "clusterlite init shop"))(project.init)
 
 _log = typer.Typer(no_args_is_help=True)
