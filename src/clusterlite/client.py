@@ -11,7 +11,7 @@
 3. Reads carry the newest token that this client was given, so they see its own writes at
    whichever node, and never go back (I7).
 
-It needs the standard library alone, and may be used from any thread.
+It may be used from any thread; its connections are the standard library's.
 """
 
 from __future__ import annotations
@@ -135,7 +135,10 @@ class _Address:
         Raises:
             _Lost: there is none.
         """
-        connection = self._free.pop() if self._free else self._kind(self._host, self._port)
+        try:
+            connection = self._free.pop()
+        except IndexError:  # all are in use by other threads
+            connection = self._kind(self._host, self._port)
         connection.timeout = wait_s
         sent = False
         try:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from clusterlite import Exists, InputError, KeyReused, NotServing, OutcomeUnknown, Rejected
-from clusterlite.client import Client, Refused, _Address, _Lost
+from clusterlite.client import Client, Refused, _Address, _Answer, _Lost
 from clusterlite.core.keys import keyed_event_id
 from tests.http_node import make_node, user
 from tests.processes import Serve, wait_until
@@ -150,6 +150,28 @@ def test_a_write_that_never_arrived_is_closed_before_it_is_said_not_to_have_happ
             client.create("users", user("Never"))
         monkeypatch.undo()
         assert "Never" not in [row["name"] for row in client.list("users")]
+
+
+def test_a_refusal_says_nothing_of_an_earlier_try_that_is_in_the_log(
+    node: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = _Address.ask
+    tries: list[int] = []
+
+    def lossy(self: _Address, method: str, path: str, *more: Any) -> Any:
+        if path != "/users":
+            return ask(self, method, path, *more)
+        tries.append(len(tries))
+        if len(tries) == 1:
+            ask(self, method, path, *more)
+            raise _Lost("the connection broke", sent=True)
+        return _Answer(403, {}, b'{"code": "foreign_host", "detail": "not here"}')
+
+    with Client([node.url]) as client:
+        monkeypatch.setattr(_Address, "ask", lossy)
+        made = client.create("users", user("Refused"))
+        monkeypatch.undo()
+        assert client.get("users", made["id"]) == made
 
 
 @pytest.mark.parametrize(("settle", "key"), [(False, None), (True, "client-9")])
