@@ -232,7 +232,7 @@ class OutcomeUnknown(ClusterLiteError):
 
 
 class KeyReused(ClusterLiteError):
-    """An idempotency key that came with another request before (HTTP 422)."""
+    """A key that came with another write before (HTTP 422); this one has no effect."""
 
     code = "key_reused"
 

@@ -27,6 +27,7 @@ EXPORTED = [
     "Field",
     "Halt",
     "InputError",
+    "KeyReused",
     "LogUnavailable",
     "Node",
     "NotFound",

@@ -23,7 +23,7 @@ IN_CODE = "\n".join(code for _, code in BLOCKS)
 def test_every_block_runs_in_the_order_of_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert len(BLOCKS) == TEXT.count("```python") == 8
+    assert len(BLOCKS) == TEXT.count("```python") == 9
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "reference"}
     for name, code in BLOCKS:
@@ -51,7 +51,7 @@ def test_every_argument_stands_there(function: object) -> None:
 
 
 def test_every_error_that_a_node_raises_stands_there() -> None:
-    over_http = {"KeyReused"}
+    over_http: set[str] = set()
     of_the_port = {"LogError", "AppendUnknown", "LogClosed"}
     found = {
         name

@@ -13,6 +13,8 @@ import typer
 import clusterlite
 from clusterlite.cli import logs, project, replicas
 from clusterlite.cli.banner import print_banner, print_farewell
+from clusterlite.cli.events import event
+from clusterlite.cli.log_settings import settings as log_settings
 from clusterlite.cli.reset import reset
 from clusterlite.cli.status import status
 from clusterlite.config import Settings, load_settings
@@ -147,6 +149,19 @@ app.command(
         "clusterlite status", "clusterlite status http://node-1:8082 http://node-2:8082"
     )
 )(status)
+app.command(
+    epilog=_examples(
+        "clusterlite event 01a212d7-8087-738c-88ec-b3f227a0e0c3",
+        "clusterlite event 01a212d7-8087-738c-88ec-b3f227a0e0c3 --settle --url http://node-1:8082",
+    )
+)(event)
+app.command(
+    "settings",
+    epilog=_examples(
+        "clusterlite settings",
+        "clusterlite settings --window-hours 72 --log kafka://broker-1:9092/events",
+    ),
+)(log_settings)
 app.command(epilog=_examples("clusterlite init", "clusterlite init shop"))(project.init)
 
 _log = typer.Typer(no_args_is_help=True)

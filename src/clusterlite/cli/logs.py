@@ -62,7 +62,7 @@ def tail(
                 raise ConfigError(f"nothing stands at {start}: {look.url} ends before {end}")
             position = max(first, start)
             end = end if count is None else min(end, position + count)
-        printer = _Printer(_cluster(look), as_json=as_json)
+        printer = _Printer(cluster_of(look), as_json=as_json)
         if first == end and not follow:
             sys.stderr.write(f"clusterlite: the log {look.url} is empty\n")
         position = _print_up_to(look, position, end, printer)
@@ -125,7 +125,7 @@ def _follow(look: Look, position: int, printer: _Printer) -> None:
         position = batch.next
 
 
-def _cluster(look: Look) -> str:
+def cluster_of(look: Look) -> str:
     """The log's id, as its first GENESIS gave it; empty where it is not near the beginning."""
     from clusterlite.core.codec import decode  # noqa: PLC0415 - loads the codec
 

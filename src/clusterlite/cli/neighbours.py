@@ -68,18 +68,25 @@ def describe(status: dict[str, Any], data: Path) -> str:
     return f"with another data folder (node {status['node']}{where})"
 
 
+def served_url(data: Path) -> str | None:
+    """Where the node that holds this folder serves; None where none does."""
+    try:
+        url = (data / _URL_FILE).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    status = status_of(url) if url.startswith("http://") else None
+    return url if status is not None and holds(data, status) else None
+
+
 def refuse_if_served(data: Path) -> None:
     """Refuse a data folder that a serving node holds.
 
     Raises:
         FolderInUse: names where that node serves.
     """
-    try:
-        url = (data / _URL_FILE).read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        return
-    status = status_of(url) if url.startswith("http://") else None
-    if status is not None and holds(data, status):
+    url = served_url(data)
+    status = None if url is None else status_of(url)
+    if status is not None:
         raise FolderInUse(
             f"the data folder {data} belongs to a running node (process {status['pid']}): open "
             f"{url}/-/ui/, or stop it; to run this node beside it give it a folder of its own "

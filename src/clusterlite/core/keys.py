@@ -4,8 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from typing import Final
 
 from clusterlite.core.fields import Json, canonical_json
+from clusterlite.errors import InputError, Problem
+
+KEY_CHARACTERS_MAX: Final = 255
+
+
+def check_idempotency_key(key: str) -> str:
+    """The key, if the header `Idempotency-Key` can carry it as it is.
+
+    Raises:
+        InputError: it cannot.
+    """
+    fits = 0 < len(key) <= KEY_CHARACTERS_MAX and key == key.strip()
+    if not fits or any(not " " <= character <= "~" for character in key):
+        why = f"must have 1 to {KEY_CHARACTERS_MAX} ASCII characters, and no space at its ends"
+        raise InputError([Problem("", "idempotency_key", f"the key {key[:50]!r} {why}")])
+    return key
 
 
 def keyed_event_id(cluster: str, principal: str, key: str) -> str:

@@ -103,7 +103,15 @@ class Outcome(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """What the applier hands over for one record: its outcome and the images it wrote."""
+    """What the applier hands over for one record: its outcome and the images it wrote.
+
+    Args:
+        outcome: of the event.
+        rows: what it wrote; none where an earlier record was judged.
+        repeated: the event was judged, or its answer given, before: for another record of its
+            id, or another request with its key.
+    """
 
     outcome: Outcome
     rows: tuple[Row, ...]
+    repeated: bool = False

@@ -177,14 +177,15 @@ def done(changes: Sequence[AnyChange], applied: Applied) -> list[Changed]:
         row = None
         fields = left.get((fold(result.table), result.key))
         if fields is not None and result.operation != "ASSERT":
-            kind = _class_of(change)
+            kind = class_of(change)
             values = [fields.get(column.name) for column in kind.declaration.columns]
             row = kind.from_stored(result.key, values, outcome.position)
         found.append(Changed(result.operation, result.table, result.key, result.created, row))
     return found
 
 
-def _class_of(change: AnyChange) -> type[Entity]:
+def class_of(change: AnyChange) -> type[Entity]:
+    """The class whose table it is about."""
     return change.entity if isinstance(change, Delete | Assert) else type(change.entity)
 
 
@@ -194,7 +195,7 @@ def _spelled(
     if not isinstance(change, AnyChange):
         why = f"is {change!r}; a change is a Create, Put, Update, Delete or Assert"
         raise InputError([Problem("", "type", why)])
-    kind = _class_of(change)
+    kind = class_of(change)
     table, schema = kind.declaration.name, schema_of(kind)
     if isinstance(change, Delete | Assert):
         operation = "DELETE" if isinstance(change, Delete) else "ASSERT"

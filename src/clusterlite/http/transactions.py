@@ -59,12 +59,13 @@ class Transactions:
             )
         value = request.json()
         spelled = _spelled(value)
-        changes = _read(spelled, self._service)
         stamp = self._writes.stamp(request, value)
-        record = codec.encode_transaction(stamp, changes)
-        return self._writes.checked(
-            TransactionWrite(self._service, request, stamp, record, spelled)
-        )
+        write = TransactionWrite(self._service, request, stamp, spelled)
+        replay = self._writes.replay(write)
+        if replay is not None:
+            return replay
+        write.record = codec.encode_transaction(stamp, _read(spelled, self._service))
+        return self._writes.checked(write)
 
 
 class TransactionWrite(Write):
@@ -74,21 +75,15 @@ class TransactionWrite(Write):
         service: of the worker.
         request: that asked for it.
         stamp: of the event.
-        record: the event's bytes.
         spelled: the changes as the client sent them.
     """
 
     __slots__ = ("_spelled",)
 
     def __init__(
-        self,
-        service: Service,
-        request: Request,
-        stamp: Stamp,
-        record: bytes,
-        spelled: list[Any],
+        self, service: Service, request: Request, stamp: Stamp, spelled: list[Any]
     ) -> None:
-        super().__init__(service, request, stamp, record)
+        super().__init__(service, request, stamp)
         self._spelled = spelled
 
     def _refused(self, outcome: Outcome) -> HttpError:
@@ -104,6 +99,7 @@ class TransactionWrite(Write):
 
     def _remembered(self, outcome: Outcome) -> list[Row]:
         served = self._served()
+        self._service.reader.release()  # what this tick reads may be older than the outcome
         rows: list[Row] = []
         for table, key in _last_writes(outcome.results):
             row = None

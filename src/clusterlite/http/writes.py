@@ -19,7 +19,7 @@ from clusterlite.core import codec
 from clusterlite.core.entity import Entity, check_key
 from clusterlite.core.event import Change, Condition, Stamp
 from clusterlite.core.fields import Json
-from clusterlite.core.keys import fingerprint, keyed_event_id
+from clusterlite.core.keys import KEY_CHARACTERS_MAX, fingerprint, keyed_event_id
 from clusterlite.core.outcome import APPLIED, NEVER, Applied, Outcome, Row
 from clusterlite.errors import (
     ClusterLiteError,
@@ -32,6 +32,7 @@ from clusterlite.errors import (
 from clusterlite.http.messages import (
     JSON,
     NO_PREFERENCE,
+    TOKEN_HEADER,
     Headers,
     Prefer,
     Request,
@@ -44,7 +45,6 @@ from clusterlite.node.answers import Answer, Appended
 from clusterlite.node.ids import timestamp, uuid7
 
 CHANGES_MAX: Final = codec.CHANGES_MAX
-_KEY_MAX: Final = 255
 
 
 class Write(ABC):
@@ -54,16 +54,18 @@ class Write(ABC):
         service: of the worker.
         request: that asked for it.
         stamp: of the event.
-        record: the event's bytes.
+
+    Attributes:
+        record: the event's bytes; empty until they are made.
     """
 
     __slots__ = ("_service", "prefer", "record", "request", "stamp")
 
-    def __init__(self, service: Service, request: Request, stamp: Stamp, record: bytes) -> None:
+    def __init__(self, service: Service, request: Request, stamp: Stamp) -> None:
         self._service = service
         self.request = request
         self.stamp = stamp
-        self.record = record
+        self.record = b""
         self.prefer = (
             Prefer(request.header(b"prefer")) if b"prefer" in request.headers else NO_PREFERENCE
         )
@@ -102,45 +104,56 @@ class Write(ABC):
         error = answer if isinstance(answer, ClusterLiteError) else OutcomeUnknown(event_id)
         raise from_error(error, event_id)
 
-    def judged(self, applied: Applied, *, remembered: bool = False) -> Response:
+    def judged(self, applied: Applied) -> Response:
         """The answer from an outcome.
 
         Args:
-            applied: the outcome, with images where it was judged for this request.
-            remembered: it was judged before this request came.
+            applied: the outcome, with images where it was judged while this request waited.
 
         Raises:
             HttpError: the event has no effect.
         """
-        outcome, rows = applied
+        outcome, rows, repeated = applied
         self._service.saw(outcome.position)
-        # An event that was sent twice, by the client with its key or by the link after a break,
-        # is answered from its first outcome, whose images are gone.
-        replayed = remembered or (outcome.verdict == APPLIED and not rows and _writes(outcome))
         # A fence has no fingerprint: it closed the id for any request.
         if self.stamp.fp and outcome.fp != self.stamp.fp and outcome.verdict != NEVER:
             raise from_error(
                 KeyReused("send the same request again, or choose a new key"), self.stamp.id
             )
-        headers = self._headers(outcome.position)
-        if replayed and self.stamp.fp:
-            headers.append((b"idempotency-replayed", b"true"))
+        replayed = repeated and bool(self.stamp.fp)
+        headers = self._headers(outcome.position, replayed=replayed)
         if outcome.verdict != APPLIED:
             problem = self._refused(outcome)
             problem.headers += tuple(headers)
             raise problem
-        images = self._remembered(outcome) if replayed else rows
+        # An event that was sent twice, by the client with its key or by the link after a break,
+        # is answered from its first outcome, whose images are gone.
+        images = rows or self._remembered(outcome)
         return self._written(outcome, images, headers)
 
-    def _headers(self, position: int) -> Headers:
+    def _headers(self, position: int, *, replayed: bool = False) -> Headers:
         headers = [
             self._service.token_header(position),
-            self._service.token_cookie(position),
             (b"clusterlite-event", self.stamp.id.encode()),
         ]
+        if not (replayed and self._is_beyond(position)):
+            headers.append(self._service.token_cookie(position))
+        if replayed:
+            headers.append((b"idempotency-replayed", b"true"))
         if self.prefer.applied:
             headers.append((b"preference-applied", ", ".join(self.prefer.applied).encode()))
         return headers
+
+    def _is_beyond(self, position: int) -> bool:
+        """Whether the browser has seen a later state: its reads must not go back (I7)."""
+        if b"cookie" not in self.request.headers or TOKEN_HEADER in self.request.headers:
+            return False
+        token, _ = self.request.token()
+        return (
+            token is not None
+            and token.cluster == self._service.cluster
+            and (token.position > position)
+        )
 
     @abstractmethod
     def _refused(self, outcome: Outcome) -> HttpError:
@@ -171,11 +184,10 @@ class RowsWrite(Write):
         request: Request,
         served: Served,
         stamp: Stamp,
-        record: bytes,
         *,
         collection: bool = False,
     ) -> None:
-        super().__init__(service, request, stamp, record)
+        super().__init__(service, request, stamp)
         self.served = served
         self.collection = collection
 
@@ -193,8 +205,9 @@ class RowsWrite(Write):
                 headers.append((b"location", row_path(first.table, first.key)))
         images = [row for row in rows if row.fields is not None]
         if self.prefer.minimal or len(images) != len(outcome.results):
-            if not self.prefer.minimal:
+            if not self.prefer.minimal:  # as the first answer, but for its body
                 headers.append((b"preference-applied", b"return=minimal"))
+                return Response(status, headers)
             return Response(204 if status == 200 else status, headers)
         if self.prefer.whole:
             headers.append((b"preference-applied", b"return=representation"))
@@ -204,6 +217,7 @@ class RowsWrite(Write):
         return Response(status, headers, encode_json(body))
 
     def _remembered(self, outcome: Outcome) -> list[Row]:
+        self._service.reader.release()  # what this tick reads may be older than the outcome
         return [
             row
             for result in outcome.results
@@ -224,44 +238,53 @@ class Writes:
     def create(self, request: Request, served: Served) -> Response | Write:
         """Create one row from an object, or many from an array in one event."""
         value = request.json()
-        condition = _condition(request, created=True)
         collection = isinstance(value, list)
+        stamp = self.stamp(request, value)
+        write = RowsWrite(self._service, request, served, stamp, collection=collection)
+        replay = self.replay(write)
+        if replay is not None:
+            return replay
+        condition = _condition(request, created=True)
         if collection:
             changes = self._changes(served, value, condition)
-            stamp = self.stamp(request, value)
-            record = codec.encode_transaction(stamp, changes)
+            write.record = codec.encode_transaction(stamp, changes)
         else:
             row = new_row(read_entity(served, request.body, value))
-            stamp = self.stamp(request, value)
             if condition is None:
-                record = served.operations.create_event(stamp, row, served.schema)
+                write.record = served.operations.create_event(stamp, row, served.schema)
             else:
-                record = codec.encode(
+                write.record = codec.encode(
                     stamp, "INSERT", served.name, row, schema=served.schema, condition=condition
                 )
-        return self.checked(
-            RowsWrite(self._service, request, served, stamp, record, collection=collection)
-        )
+        return self.checked(write)
 
     def put(self, request: Request, served: Served, key: str) -> Response | Write:
         """Create or replace the row of the path."""
         value = request.json()
+        stamp = self.stamp(request, value)
+        write = RowsWrite(self._service, request, served, stamp)
+        replay = self.replay(write)
+        if replay is not None:
+            return replay
         check_key(key)
         entity = read_entity(served, request.body, value)
         if entity.id not in {"", key}:
             raise InputError([Problem("/id", "key", f"must be {key!r}, as in the path, or absent")])
-        stamp = self.stamp(request, value)
-        record = served.operations.update_event(
+        write.record = served.operations.update_event(
             stamp, {"id": key, **entity.row()}, served.schema, _condition(request)
         )
-        return self.checked(RowsWrite(self._service, request, served, stamp, record))
+        return self.checked(write)
 
     def delete(self, request: Request, served: Served, key: str) -> Response | Write:
         """Remove the row of the path."""
-        check_key(key)
         stamp = self.stamp(request, None)
-        record = served.operations.delete_event(stamp, key, _condition(request))
-        return self.checked(RowsWrite(self._service, request, served, stamp, record))
+        write = RowsWrite(self._service, request, served, stamp)
+        replay = self.replay(write)
+        if replay is not None:
+            return replay
+        check_key(key)
+        write.record = served.operations.delete_event(stamp, key, _condition(request))
+        return self.checked(write)
 
     def _changes(
         self, served: Served, values: list[Json], condition: Condition | None
@@ -286,8 +309,9 @@ class Writes:
             event_id, fp = uuid7(), ""
         else:
             key = request.header(b"idempotency-key") or ""
-            if not 0 < len(key) <= _KEY_MAX:
-                raise HttpError(400, "bad_key", f"Idempotency-Key has 1 to {_KEY_MAX} characters")
+            if not 0 < len(key) <= KEY_CHARACTERS_MAX:
+                rule = f"Idempotency-Key has 1 to {KEY_CHARACTERS_MAX} characters"
+                raise HttpError(400, "bad_key", rule)
             event_id = keyed_event_id(service.cluster, "", key)
             fp = fingerprint(
                 request.method, "/" + "/".join(request.path), request.query(), _ifs(request), body
@@ -296,26 +320,33 @@ class Writes:
             event_id, timestamp(), service.cluster, service.node_id, service.after(), fp=fp
         )
 
-    def checked(self, write: Write) -> Response | Write:
-        """The write, or its answer where it was judged before.
+    def replay(self, write: Write) -> Response | None:
+        """The answer to a request that was judged before, as far as this node has got.
+
+        It comes before all that could refuse the request: a class that takes less than it did
+        then must not deny what happened.
+
+        Args:
+            write: still without its record.
+
+        Raises:
+            HttpError: the event has no effect, or the key came with another request.
+        """
+        if not write.stamp.fp:
+            return None
+        outcome = self._service.reader.fate(write.stamp.id).outcome
+        return None if outcome is None else write.judged(Applied(outcome, (), repeated=True))
+
+    def checked(self, write: Write) -> Write:
+        """The write.
 
         Raises:
             HttpError: 413, the event is larger than the log takes.
         """
-        service, stamp = self._service, write.stamp
-        if stamp.fp:
-            fate = service.reader.fate(stamp.id)
-            if fate.outcome is not None:
-                return write.judged(Applied(fate.outcome, ()), remembered=True)
-        hello, size = service.link.hello, len(write.record)
+        hello, size = self._service.link.hello, len(write.record)
         if hello is not None and 0 < hello.record_bytes_max < size:
             raise from_error(RecordTooLarge(f"{size} bytes, the limit is {hello.record_bytes_max}"))
         return write
-
-
-def _writes(outcome: Outcome) -> bool:
-    """Whether an event that was applied wrote rows: a transaction may only assert."""
-    return any(result.operation != "ASSERT" for result in outcome.results)
 
 
 def image(service: Service, served: Served, key: str, position: int) -> Row | None:

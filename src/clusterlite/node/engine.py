@@ -489,7 +489,9 @@ class Engine:
             self._left(waiting)
             # Taken out, so that a report that comes later finds nobody left to tell.
             replies, waiting.replies = waiting.replies, []
-            for reply, _ in replies:
+            for number, (reply, _) in enumerate(replies):
+                if number == 1 and isinstance(answer, Applied):
+                    answer = answer._replace(repeated=True)
                 reply(answer)
 
     def _left(self, waiting: Waiting) -> None:

@@ -100,6 +100,7 @@ class Answered(msgspec.Struct, array_like=True):
     position: int = -1
     reached: bool = False
     fault: Fault | None = None
+    repeated: bool = False
 
 
 class Answers(msgspec.Struct, array_like=True, tag=11):
@@ -150,7 +151,7 @@ def split(buffer: bytearray) -> list[bytes]:
 def answered(seq: int, answer: Answer) -> Answered:
     """An answer as it goes over the link."""
     if isinstance(answer, Applied):
-        return Answered(seq, outcome=answer.outcome, rows=answer.rows)
+        return Answered(seq, outcome=answer.outcome, rows=answer.rows, repeated=answer.repeated)
     if isinstance(answer, Appended):
         return Answered(seq, position=answer.position)
     if isinstance(answer, Reached):
@@ -163,7 +164,7 @@ def answer_of(item: Answered) -> Answer:
     if item.fault is not None:
         return _error(item.fault)
     if item.outcome is not None:
-        return Applied(item.outcome, item.rows)
+        return Applied(item.outcome, item.rows, item.repeated)
     return Reached(item.position) if item.reached else Appended(item.position)
 
 

@@ -15,7 +15,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, Self
@@ -25,10 +25,13 @@ from clusterlite.core import codec, transaction
 from clusterlite.core.consistency import Consistency
 from clusterlite.core.entity import Entity, EntityT, check_key, key_of
 from clusterlite.core.event import Condition, Stamp
+from clusterlite.core.fields import Json
+from clusterlite.core.keys import check_idempotency_key, keyed_event_id
 from clusterlite.core.operations import TableOperations
-from clusterlite.core.outcome import APPLIED, REJECTIONS, Applied, Outcome
+from clusterlite.core.outcome import APPLIED, NEVER, REJECTIONS, Applied, Outcome, Row
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.core.token import Token
+from clusterlite.core.transaction import AnyChange, class_of
 from clusterlite.errors import (
     ClusterLiteError,
     ConfigError,
@@ -45,12 +48,15 @@ from clusterlite.node import forks
 from clusterlite.node.answers import Answer, Appended, Submission
 from clusterlite.node.consistency import Levels
 from clusterlite.node.ids import timestamp, uuid7
+from clusterlite.node.keyed import call_fingerprint, changes_given, check_same, given
 from clusterlite.node.runtime import Runtime
 from clusterlite.replica.reader import Reader, Selection, holds, known_schema
 
 WAIT_S: Final = 10.0
 OPEN_WAIT_S: Final = 120.0
 LIST_MAX: Final = 10_000
+
+_CLOSED: Final = "its id was closed by settle before it came; write again with a new key"
 
 _REJECTIONS: Final[dict[str, type[Rejected]]] = {
     "exists": Exists,
@@ -261,67 +267,90 @@ class Node:
 
     # Writing.
 
-    def create(self, entity: EntityT) -> EntityT:
+    def create(self, entity: EntityT, *, key: str | None = None) -> EntityT:
         """Insert a row; its id is made where it is empty.
 
+        Args:
+            entity: the row.
+            key: of this write, 1 to 255 ASCII characters. Called again with the same key and
+                fields, at any node within the window, it has one effect and one result.
+
         Returns:
-            The row as written, with `id` and `version`.
+            The row as written, with `id` and `version`. Where a repeated call finds it written
+            since: this call's fields, with the first call's `id` and `version`.
 
         Raises:
             Exists: a row with this id is there.
+            KeyReused: the key came with another write before.
             InputError: a value that the log cannot hold.
             ConstraintFailed: a unique field or a reference.
             RecordTooLarge, LogUnavailable, NotServing, Overloaded, Halt: it did not happen.
-            OutcomeUnknown: it may happen; `outcome` tells later, `settle` decides it.
+            OutcomeUnknown: it may happen; called again with the same key it has one effect,
+                `outcome` tells later, `settle` decides it.
         """
         operations, schema = self._operations(type(entity))
-        key = check_key(entity.id) if entity.id else uuid7()
-        row = {"id": key, **entity.row()}
-        stamp = self._stamp()
-        record = operations.create_event(stamp, row, schema)
-        return self._written(entity, key, self._write("create", entity, key, stamp.id, record))
+        row = {"id": check_key(entity.id) if entity.id else uuid7(), **entity.row()}
+        applied = self._write(
+            "create", entity, key, None, lambda stamp: operations.create_event(stamp, row, schema)
+        )
+        return self._written(entity, applied)
 
-    def put(self, entity: EntityT) -> EntityT:
-        """Create the row, or replace it where it is there. Raises as `create`."""
-        return self._update("put", entity, None)
+    def put(self, entity: EntityT, *, key: str | None = None) -> EntityT:
+        """Create the row, or replace it where it is there; `key` and errors as `create`."""
+        return self._update("put", entity, None, key)
 
-    def update(self, entity: EntityT, *, if_version: int | None = None) -> EntityT:
+    def update(
+        self, entity: EntityT, *, if_version: int | None = None, key: str | None = None
+    ) -> EntityT:
         """Replace a row that is there.
 
         Args:
             entity: with the id of the row.
             if_version: only where the row still has this version.
+            key: as for `create`.
 
         Raises:
             NotFound: no such row is there.
             PreconditionFailed: it has another version.
-            InputError, ConstraintFailed, LogUnavailable, OutcomeUnknown: as `create`.
+            InputError, ConstraintFailed, KeyReused, LogUnavailable, OutcomeUnknown: as `create`.
         """
         condition = Condition(present=True) if if_version is None else Condition(if_version)
-        return self._update("update", entity, condition)
+        return self._update("update", entity, condition, key)
 
-    def delete(self, entity: Entity, *, if_version: int | None = None) -> None:
+    def delete(
+        self, entity: Entity, *, if_version: int | None = None, key: str | None = None
+    ) -> None:
         """Remove a row.
+
+        Args:
+            entity: with the id of the row; its other fields do not matter.
+            if_version: only where the row still has this version.
+            key: as for `create`.
 
         Raises:
             NotFound: no such row is there.
             PreconditionFailed: it has another version than `if_version`.
-            LogUnavailable, OutcomeUnknown: as `create`.
+            KeyReused, LogUnavailable, OutcomeUnknown: as `create`.
         """
         operations, _ = self._operations(type(entity))
         condition = None if if_version is None else Condition(if_version)
-        key = key_of("delete", entity)
-        stamp = self._stamp()
-        record = operations.delete_event(stamp, key, condition)
-        self._write("delete", entity, key, stamp.id, record)
+        row_id = key_of("delete", entity)
+        self._write(
+            "delete",
+            entity,
+            key,
+            condition,
+            lambda stamp: operations.delete_event(stamp, row_id, condition),
+        )
 
     def transaction(
-        self, changes: Sequence[transaction.AnyChange]
+        self, changes: Sequence[AnyChange], *, key: str | None = None
     ) -> builtins.list[transaction.Changed]:
         """Write many rows of any tables in one event, all or none.
 
         Args:
             changes: 1 to 10,000 of Create, Put, Update, Delete and Assert, applied in order.
+            key: as `create`. A repeated call gives the rows that were not written since.
 
         Returns:
             What each change did, in order.
@@ -333,14 +362,21 @@ class Node:
             RecordTooLarge, LogUnavailable, OutcomeUnknown: as `create`.
         """
         spelled = transaction.spelled(changes, lambda entity: self._entity(entity)[0], uuid7)
-        stamp = self._stamp()
-        answer = self._submit(stamp.id, codec.encode_transaction(stamp, spelled))
-        outcome = answer.outcome
+        applied = self._submit_keyed(
+            key,
+            "transaction",
+            "",
+            None if key is None else changes_given(changes),
+            lambda stamp: codec.encode_transaction(stamp, spelled),
+        )
+        outcome = applied.outcome
         if outcome.verdict != APPLIED:
             failed = spelled[outcome.change]
             place = f"change {outcome.change} ({failed.operation} of {failed.table}/{failed.key})"
             raise rejected(outcome, f"transaction, {place}")
-        return transaction.done(changes, answer)
+        if applied.repeated and not applied.rows:
+            applied = applied._replace(rows=self._remembered(changes, outcome))
+        return transaction.done(changes, applied)
 
     def outcome(
         self,
@@ -375,19 +411,72 @@ class Node:
         fence = codec.encode(self._stamp(event_id), "FENCE")
         return self._submit(event_id, fence).outcome
 
-    def _update(self, verb: str, entity: EntityT, condition: Condition | None) -> EntityT:
+    def _update(
+        self, verb: str, entity: EntityT, condition: Condition | None, key: str | None
+    ) -> EntityT:
         operations, schema = self._operations(type(entity))
-        key = key_of(verb, entity)
-        row = {"id": key, **entity.row()}
-        stamp = self._stamp()
-        record = operations.update_event(stamp, row, schema, condition)
-        return self._written(entity, key, self._write(verb, entity, key, stamp.id, record))
+        row = {"id": key_of(verb, entity), **entity.row()}
+        applied = self._write(
+            verb,
+            entity,
+            key,
+            condition,
+            lambda stamp: operations.update_event(stamp, row, schema, condition),
+        )
+        return self._written(entity, applied)
 
-    def _write(self, verb: str, entity: Entity, key: str, event_id: str, record: bytes) -> Applied:
-        answer = self._submit(event_id, record)
-        if answer.outcome.verdict != APPLIED:
-            raise rejected(answer.outcome, f"{verb} of {entity.declaration.name}/{key}")
-        return answer
+    def _write(
+        self,
+        verb: str,
+        entity: Entity,
+        key: str | None,
+        condition: Condition | None,
+        record: Callable[[Stamp], bytes],
+    ) -> Applied:
+        """One row's write, submitted and judged."""
+        table = entity.declaration.name
+        arguments: Json = None
+        if key is not None:
+            row: Json = {"id": entity.id} if verb == "delete" else given(entity)
+            arguments = [row, None if condition is None else condition.to_json()]
+        applied = self._submit_keyed(key, verb, table, arguments, record)
+        if applied.outcome.verdict != APPLIED:
+            raise rejected(applied.outcome, f"{verb} of {table}/{entity.id or '(a new id)'}")
+        return applied
+
+    def _submit_keyed(
+        self,
+        key: str | None,
+        operation: str,
+        table: str,
+        arguments: Json,
+        record: Callable[[Stamp], bytes],
+    ) -> Applied:
+        """Submit an event; with a key, answer as its first submission was answered.
+
+        Args:
+            key: the caller's; None for an event that is no other's repetition.
+            operation: the method that was called.
+            table: empty where it is about several.
+            arguments: what tells this call from others, in JSON form; read only with a key.
+            record: makes the event's bytes.
+
+        Raises:
+            KeyReused: the key came with another write before.
+            InputError: the key is none.
+        """
+        if key is None:
+            stamp = self._stamp()
+            return self._submit(stamp.id, record(stamp))
+        event_id = keyed_event_id(self.cluster, "", check_idempotency_key(key))
+        fp = call_fingerprint(operation, table, arguments)
+        known = self.outcome(event_id)
+        if known is not None:
+            applied = Applied(known, (), repeated=True)
+        else:
+            applied = self._submit(event_id, record(self._stamp(event_id)._replace(fp=fp)))
+        check_same(key, fp, applied.outcome)
+        return applied
 
     def _submit(self, event_id: str, record: bytes) -> Applied:
         future: Future[Answer] = Future()
@@ -399,13 +488,29 @@ class Node:
             raise _unexpected(answer)
         return answer
 
-    @staticmethod
-    def _written(entity: EntityT, key: str, applied: Applied) -> EntityT:
+    def _written(self, entity: EntityT, applied: Applied) -> EntityT:
+        key, version = applied.outcome.results[0].key, applied.outcome.position
         for row in applied.rows:
             if row.key == key and row.fields is not None:
                 values = [row.fields.get(column.name) for column in entity.declaration.columns]
-                return type(entity).from_stored(key, values, applied.outcome.position)
-        return entity.model_copy(update={"id": key})._at_version(applied.outcome.position)
+                return type(entity).from_stored(key, values, version)
+        if applied.repeated:
+            found = self.get(type(entity), key)
+            if found is not None and found.version == version:
+                return found
+        return entity.model_copy(update={"id": key})._at_version(version)
+
+    def _remembered(self, changes: Sequence[AnyChange], outcome: Outcome) -> tuple[Row, ...]:
+        """The images of an earlier transaction, as far as its rows were not written since."""
+        rows: dict[tuple[str, str], Row] = {}
+        for change, result in zip(changes, outcome.results, strict=True):
+            kind = class_of(change)
+            found = self._reader().row(self._entity(kind)[1], result.key)
+            if found is not None and found[0] == outcome.position:
+                names = [column.name for column in kind.declaration.columns]
+                image = dict(zip(names, found[1:], strict=True))
+                rows[result.table, result.key] = Row(result.table, result.key, image)
+        return tuple(rows.values())
 
     def _stamp(self, event_id: str = "") -> Stamp:
         name = event_id or uuid7()
@@ -454,7 +559,7 @@ def rejected(outcome: Outcome, what: str) -> Rejected:
     """
     code = outcome.code or outcome.verdict
     kind = _REJECTIONS.get(code, Rejected)
-    why = REJECTIONS.get(code, code)
+    why = _CLOSED if code == NEVER else REJECTIONS.get(code, code)
     if code == "precondition_failed" and outcome.version is None:
         kind, why = NotFound, REJECTIONS["not_found"]
     elif code == "precondition_failed":

@@ -226,7 +226,7 @@ class Applier:
         if wanted is None or outcome.event_id in wanted:
             # Whoever waits is told the outcome that the event id had already.
             earlier = None if stands else find_outcome(self._connection, outcome.event_id, floor)
-            done.append(Applied(earlier or outcome, rows))
+            done.append(Applied(earlier or outcome, rows, repeated=earlier is not None))
 
     def _keep_mark(self, position: int) -> None:
         self._connection.execute(

@@ -1,0 +1,83 @@
+"""Writes with a key, in process: what of a call is the request that its fingerprint tells.
+
+A retry builds its entity anew. What the class adds by itself (an id, a default, the time) is no
+part of the request, as it is none of an HTTP request's body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from clusterlite.core.entity import Entity
+from clusterlite.core.fields import Json
+from clusterlite.core.keys import fingerprint
+from clusterlite.core.outcome import NEVER, Outcome
+from clusterlite.core.transaction import AnyChange, class_of
+from clusterlite.errors import KeyReused
+
+
+def call_fingerprint(operation: str, table: str, arguments: Json) -> str:
+    """Of a call; no HTTP request has it, since methods are in upper case.
+
+    Args:
+        operation: the method of `Node`.
+        table: empty where it is about several.
+        arguments: in JSON form, as the caller gave them.
+    """
+    return fingerprint(operation, f"/{table}", (), {}, arguments)
+
+
+def given(entity: Entity) -> dict[str, Json]:
+    """The fields that the caller gave, in JSON form, with the id."""
+    row = entity.row()
+    return {
+        "id": entity.id,
+        **{name: value for name, value in row.items() if not _by_default(entity, name)},
+    }
+
+
+def changes_given(changes: Sequence[AnyChange]) -> Json:
+    """The changes of a transaction, in JSON form, as the caller gave them."""
+    told: list[Json] = []
+    for change in changes:
+        spelled: dict[str, Json] = {
+            "change": type(change).__name__,
+            "table": class_of(change).declaration.name,
+        }
+        for item in fields(change):
+            value = getattr(change, item.name)
+            if isinstance(value, Entity):
+                spelled[item.name] = given(value)
+            elif not isinstance(value, type):
+                spelled[item.name] = value
+        told.append(spelled)
+    return told
+
+
+def _by_default(entity: Entity, name: str) -> bool:
+    if name in entity.model_fields_set:
+        return False
+    info = type(entity).model_fields[name]
+    if info.default_factory is None:
+        default: Any = info.default
+    elif info.default_factory in {list, dict}:
+        default = info.default_factory()
+    else:
+        return True
+    return bool(getattr(entity, name) == default)  # a list may have grown in place
+
+
+def check_same(key: str, fp: str, outcome: Outcome) -> None:
+    """Refuse an outcome that another call with the same key has.
+
+    Raises:
+        KeyReused: it is another's.
+    """
+    # A fence has no fingerprint: it closed the id for any call.
+    if outcome.fp != fp and outcome.verdict != NEVER:
+        raise KeyReused(
+            f"the key {key!r} came with another write before (event {outcome.event_id} at "
+            f"{outcome.position}): repeat that one, or choose a new key"
+        )

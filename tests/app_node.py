@@ -1,0 +1,95 @@
+"""A node with its HTTP application in this process: several of them may share one log in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Self
+
+from clusterlite import Entity, Node
+from clusterlite.core.registry import EntityRegistry
+from clusterlite.http.app import App
+from clusterlite.http.cors import Cors
+from clusterlite.http.service import Service
+from clusterlite.log.base import Log
+from clusterlite.replica.folder import DataFolder
+from tests.processes import WAIT_S, Answer
+
+
+class AppNode:
+    """One node, and one worker's application on a thread of its own.
+
+    Args:
+        data: the node's folder.
+        log: a handle of its own.
+        entities: that both know.
+    """
+
+    def __init__(self, data: Path, log: Log, entities: list[type[Entity]]) -> None:
+        self.node = Node(data, log, entities, node_id=data.name)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        registry = EntityRegistry(entities)
+        socket = DataFolder(data).socket
+        self._service = Service(registry, socket, Cors("127.0.0.1"), node_id=data.name)
+        self._app = App(self._service)
+
+    def __enter__(self) -> Self:
+        self.node.open(link=True)
+        self._thread.start()
+        self._run(self._service.open(WAIT_S))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End both; idempotent."""
+        if not self._thread.is_alive():
+            return
+        self._run(self._service.link.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._service.close()
+        self._loop.close()
+        self.node.close()
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        """One request; as `tests.processes.request`."""
+        return self._run(self._ask(method, path, body, headers or {}))
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S)
+
+    async def _ask(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            content = b"" if body is None else json.dumps(body).encode()
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        told = {"host": "127.0.0.1", "content-type": "application/json", **headers}
+        await self._app(
+            {
+                "type": "http",
+                "method": method,
+                "path": path,
+                "raw_path": path.encode(),
+                "query_string": b"",
+                "root_path": "",
+                "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in told.items()],
+            },
+            receive,
+            send,
+        )
+        start, *rest = sent
+        names = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+        return Answer(start["status"], names, b"".join(part.get("body", b"") for part in rest))
