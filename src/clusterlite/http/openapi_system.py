@@ -55,6 +55,8 @@ SCHEMAS: Final[dict[str, Any]] = {
             "position": _INTEGER,
             "hash": {**_TEXT, "description": "Running hash: equal positions, equal hashes"},
             "lag": _LAG,
+            "verified": {**_INTEGER, "description": "Last position at which another node agreed"},
+            "refuted": {**_INTEGER, "description": "Checkpoints that were found to be wrong"},
             "log": _OBJECT,
             "tables": {"type": "array", "items": _TEXT},
         },
