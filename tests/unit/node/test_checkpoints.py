@@ -75,6 +75,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint is due as soon as there is something new."""
     monkeypatch.setattr("clusterlite.core.checkpoint.EVERY_S", 0.0)
     monkeypatch.setattr("clusterlite.core.checkpoint.RANK_S", 0.0)
+    monkeypatch.setattr(checkpoints, "RETRY_S", 0.1)
 
 
 def state(node: Node) -> str:
@@ -116,12 +117,17 @@ def test_a_node_proposes_its_newest_mark_and_another_agrees(
 
 def test_where_nobody_wrote_nothing_is_proposed(cluster: Cluster, hurried: None) -> None:
     node = cluster.node("a")
-    cluster.fill(2 * MARK)
-    follows(node, 2 * MARK)
-    assert cluster.proposed() == []
-    node.create(user("ann"))
+    cluster.fill(MARK)
+    wait_until(lambda: len(cluster.proposed()) == 1)  # the declaration is new
     cluster.fill(3 * MARK)
-    wait_until(lambda: len(cluster.proposed()) >= 1)
+    follows(node, 3 * MARK)
+    ticks: list[None] = []
+    node._runtime.engine.after_tick.append(lambda: ticks.append(None))
+    wait_until(lambda: len(ticks) >= 3)
+    assert len(cluster.proposed()) == 1
+    node.create(user("ann"))
+    cluster.fill(4 * MARK)
+    wait_until(lambda: len(cluster.proposed()) == 2)
 
 
 def test_a_flipped_row_halts_its_replica_and_no_other(cluster: Cluster, hurried: None) -> None:
