@@ -144,9 +144,11 @@ class Checkpoints:
         if mark > self._covered:
             self._covered = mark
             self._since = None
-        if self._owed is not None and mark >= self._owed:
+        own = met.checkpoint.incarnation == self._incarnation
+        # Where nothing can be derived, another may wait for this very node's.
+        if self._owed is not None and mark >= self._owed and (own or not self._failed):
             self._owed = None
-        if met.checkpoint.incarnation == self._incarnation:
+        if own:
             return
         self.verified = max(self.verified, mark)
         self._seconded = max(self._seconded, mark)
@@ -270,8 +272,9 @@ class Checkpoints:
         if isinstance(found, Derived):
             self._derived(found, dispute, took_s)
         elif isinstance(found, ClusterLiteError | apsw.Error | OSError):
+            if not self._failed:
+                self._owed = dispute.checkpoint.mark
             self._failed = True
-            self._owed = dispute.checkpoint.mark
             if self._seconded >= dispute.checkpoint.mark:
                 self._is_right(self._seconded)
                 return
