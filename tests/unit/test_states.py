@@ -56,6 +56,7 @@ def states() -> set[str]:
         r'state = "([a-z_]+)" if isinstance\(error, Strained\)',
         r'if isinstance\(error, Strained\) else "([a-z_]+)"',
         r'return "([a-z_]+)" if lag',
+        r'"reason": "(checking)"',
         r'self\._service\.serving else "([a-z_]+)"',
     )
     found = [{name for text in texts for name in re.findall(form, text)} for form in spelled]

@@ -14,8 +14,7 @@ from clusterlite.config import load_settings
 from clusterlite.errors import ConfigError, LogUnavailable
 
 if TYPE_CHECKING:
-    from clusterlite.log.base import Record
-    from clusterlite.log.look import Look
+    from clusterlite.log.base import Look, Record
 
 COUNT: Final = 20
 _BATCH: Final = 500

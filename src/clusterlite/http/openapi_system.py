@@ -59,6 +59,8 @@ SCHEMAS: Final[dict[str, Any]] = {
                 "description": "Of the replica's write-ahead log: large while a snapshot is held",
             },
             "lag": _LAG,
+            "verified": {**_INTEGER, "description": "Last position at which another node agreed"},
+            "refuted": {**_INTEGER, "description": "Checkpoints that were found to be wrong"},
             "log": _OBJECT,
             "tables": {"type": "array", "items": _TEXT},
         },

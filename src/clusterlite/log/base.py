@@ -122,6 +122,22 @@ class Settled:
         call(self)
 
 
+class Look(Protocol):
+    """The reading half of the port. Making one connects; it belongs to one thread."""
+
+    url: str
+    """As the operator wrote it, without secrets."""
+
+    def bounds(self) -> Bounds:
+        """As `Log.bounds`."""
+
+    def read(self, position: int, max_records: int, timeout_s: float) -> Batch:
+        """As `Log.read`."""
+
+    def close(self) -> None:
+        """Let go of everything; idempotent."""
+
+
 @runtime_checkable
 class Log(Protocol):
     """The port. Constructing an adapter does no I/O; `open` does."""
@@ -188,6 +204,13 @@ class Log(Protocol):
         """The record at exactly `position`, None where the log holds none there.
 
         Over a connection of its own, so that it neither waits behind `read` nor moves it.
+
+        Raises:
+            LogUnavailable, LogClosed: as `read`.
+        """
+
+    def look(self) -> Look:
+        """Another reader of the same log, over connections of its own; the caller closes it.
 
         Raises:
             LogUnavailable, LogClosed: as `read`.

@@ -36,7 +36,7 @@ from clusterlite.errors import (
     LogClosed,
     LogUnavailable,
 )
-from clusterlite.log.base import Batch, Bounds, Identity, Record, Settled
+from clusterlite.log.base import Batch, Bounds, Identity, Look, Record, Settled
 from clusterlite.log.doorbell import Ringer, SocketBell, bell_folder
 from clusterlite.log.memory import check_range, too_large
 from clusterlite.log.place import (
@@ -305,6 +305,14 @@ class FileLog:
             "SELECT position, time_ms, value FROM record WHERE position = ?", (position,)
         )
         return Record._make(rows[0]) if rows else None
+
+    def look(self) -> Look:
+        """See `base.Log`."""
+        from clusterlite.log.look import FileLook  # noqa: PLC0415 - it is built on this module
+
+        if self._closed:
+            raise LogClosed("the log is closed")
+        return FileLook(self.path)
 
     def bounds(self) -> Bounds:
         """See `base.Log`. Fails while nothing can be appended: what is asked for is a whole log."""

@@ -21,7 +21,7 @@ from typing import TypeVar
 from confluent_kafka import KafkaException
 
 from clusterlite.errors import ConfigError, Halt, LogClosed, LogUnavailable
-from clusterlite.log.base import Append, Batch, Bounds, Identity, Record
+from clusterlite.log.base import Append, Batch, Bounds, Identity, Look, Record
 from clusterlite.log.kafka_producer import KafkaProducer
 from clusterlite.log.kafka_reader import KafkaFollower, KafkaQuestions
 from clusterlite.log.kafka_settings import RECORD_OVERHEAD_BYTES, KafkaSettings
@@ -64,6 +64,7 @@ class KafkaLog:
     def __init__(self, brokers: str, topic: str, options: Mapping[str, str]) -> None:
         check_topic_name(topic)
         self._settings = KafkaSettings(brokers, options)
+        self._options = options
         self.url = f"kafka://{brokers}/{topic}"
         self.caveat: str | None = None
         self._topic = topic
@@ -125,6 +126,13 @@ class KafkaLog:
     def peek(self, position: int) -> Record | None:
         """As the port's."""
         return self._open_parts().questions.peek(position)
+
+    def look(self) -> Look:
+        """As the port's."""
+        from clusterlite.log.kafka_look import KafkaLook  # noqa: PLC0415 - seldom needed
+
+        self._open_parts()
+        return KafkaLook(self._settings.brokers, self._topic, dict(self._options))
 
     def bounds(self) -> Bounds:
         """As the port's; a topic that takes no writes counts as out of reach."""

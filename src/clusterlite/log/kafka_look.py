@@ -12,7 +12,7 @@ from clusterlite.log.kafka_topic import check_topic_name
 
 
 class KafkaLook:
-    """See `look.Look`.
+    """See `base.Look`.
 
     Args:
         brokers: `host:port`, several with commas.
@@ -36,15 +36,15 @@ class KafkaLook:
             raise ConfigError(f"{self.url}: {error.args[0].str()}") from error
 
     def bounds(self) -> Bounds:
-        """See `look.Look`."""
+        """See `base.Look`."""
         return self._questions.bounds()
 
     def read(self, position: int, max_records: int, timeout_s: float) -> Batch:
-        """See `look.Look`."""
+        """See `base.Look`."""
         return self._follower.read(position, max_records, timeout_s)
 
     def close(self) -> None:
-        """See `look.Look`."""
+        """See `base.Look`."""
         self._follower.close()
         self._questions.close()
 

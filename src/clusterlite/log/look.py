@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import apsw
 
@@ -18,22 +18,6 @@ from clusterlite.log.file import APPLICATION_ID, BUSY_TIMEOUT_MS
 from clusterlite.log.memory import check_range
 
 POLL_S: Final = 0.25
-
-
-class Look(Protocol):
-    """The reading half of the port. Making one connects; it belongs to one thread."""
-
-    url: str
-    """As the operator wrote it, without secrets."""
-
-    def bounds(self) -> Bounds:
-        """As `base.Log.bounds`."""
-
-    def read(self, position: int, max_records: int, timeout_s: float) -> Batch:
-        """As `base.Log.read`."""
-
-    def close(self) -> None:
-        """Let go of everything; idempotent."""
 
 
 class FileLook:
@@ -60,11 +44,11 @@ class FileLook:
             raise ConfigError(f"{path} is no log of ClusterLite; name one with --log file:PATH")
 
     def bounds(self) -> Bounds:
-        """See `Look`."""
+        """See `base.Look`."""
         return Bounds(*self._ask("SELECT first, next FROM meta")[0])
 
     def read(self, position: int, max_records: int, timeout_s: float) -> Batch:
-        """See `Look`."""
+        """See `base.Look`."""
         deadline = time.monotonic() + timeout_s
         while True:
             check_range(position, self.bounds())
@@ -80,7 +64,7 @@ class FileLook:
             time.sleep(min(left, POLL_S))
 
     def close(self) -> None:
-        """See `Look`."""
+        """See `base.Look`."""
         self._connection.close()
 
     def _opened(self) -> apsw.Connection:

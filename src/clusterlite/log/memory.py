@@ -126,6 +126,13 @@ class MemoryLog:
                 return store.records[position - store.first]
             return None
 
+    def look(self) -> MemoryLog:
+        """See `base.Log`."""
+        self._check_open()
+        look = MemoryLog(self._store)
+        look.open()
+        return look
+
     def bounds(self) -> Bounds:
         """See `base.Log`."""
         self._check_open()

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from clusterlite.errors import ConfigError
-from clusterlite.log.base import Log
-
-if TYPE_CHECKING:
-    from clusterlite.log.look import Look
+from clusterlite.log.base import Log, Look
 
 FORMS: Final = "memory:, file:PATH or kafka://host:port[,host:port]/topic"
 

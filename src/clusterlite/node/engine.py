@@ -16,7 +16,8 @@ Invariants:
    applied at the moment of append.
 2. `LogUnavailable` is answered only for what never entered the log's client (I11). Everything
    else that runs out of time is `OutcomeUnknown`.
-3. After a halt nothing is acknowledged any more (I10); reads go on without the engine.
+3. After a halt nothing is acknowledged any more (I10); reads go on without the engine. While the
+   replica is in doubt it is the same, but for apply, which goes on.
 4. What waits is bounded in number, bytes and age (I14). The log is given few at a time, so that a
    queue stands here, where its events are definitely refused and not unknown.
 """
@@ -116,7 +117,11 @@ class Engine:
         self.loop = Loop(self._turn)
         self.trouble: Trouble | None = None
         self.follower: Follower | None = None
+        self.doubt: ClusterLiteError | None = None
+        """Why the replica may be wrong, while that is looked into."""
         self.after_tick: list[Callable[[], None]] = []
+        self.before_answers: list[Callable[[], None]] = []
+        """Called after a batch was applied and before anybody is told, in the engine's turn."""
         self._log = log
         self._make_follower = make_follower
         self._progressed = progressed
@@ -206,9 +211,22 @@ class Engine:
         if self._thread is not None:
             self._thread.hurry()
 
-    def _refusal(self) -> ClusterLiteError | None:
+    @property
+    def is_over(self) -> bool:
+        """Whether the trouble does not go away."""
+        return self.trouble is not None and self.trouble.state in OVER
+
+    @property
+    def _stopped(self) -> ClusterLiteError | None:
+        """Why nothing is acknowledged: for good, or while the replica is in doubt."""
         if self.trouble is not None and self.trouble.state in OVER:
             return self.trouble.error
+        return self.doubt
+
+    def _refusal(self) -> ClusterLiteError | None:
+        stopped = self._stopped
+        if stopped is not None:
+            return stopped
         if self._closing:
             return NotServing("the node is closing")
         if self.follower is None:
@@ -340,12 +358,13 @@ class Engine:
         self._hurry()
 
     def _dropped(self) -> bool:
-        """Whether all is over; then what waits to be appended is told so."""
-        if self.trouble is None or self.trouble.state not in OVER:
+        """Whether nothing is acknowledged; then what waits to be appended is told so."""
+        stopped = self._stopped
+        if stopped is None:
             return False
         pending, self._pending = self._pending, []
         for submission, waiting, _ in pending:
-            self._never(submission, waiting, self.trouble.error)
+            self._never(submission, waiting, stopped)
         return True
 
     def _appended(self, submission: Submission, waiting: Waiting, append: Append) -> None:
@@ -401,6 +420,8 @@ class Engine:
                 self.loop.post(_nothing)
 
     def _applied(self, done: list[Applied]) -> None:
+        for look in self.before_answers:
+            look()
         for applied in done:
             self._answer(applied.outcome.event_id, applied)
         self._watermark.reached(self.seen.position)
@@ -457,6 +478,21 @@ class Engine:
         self._dropped()
         self._abandon()
         self._progressed()
+
+    def withhold(self, doubt: ClusterLiteError) -> None:
+        """Acknowledge nothing while the replica is in doubt; apply goes on."""
+        before, self.doubt = self.doubt, doubt
+        if before is None:
+            self._dropped()
+            self._abandon()
+        self._progressed()
+
+    def resume(self) -> None:
+        """The replica is right."""
+        if self.doubt is not None:
+            self.doubt = None
+            _log.info("recovered", state="checking")
+            self._progressed()
 
     # Strong reads.
 

@@ -23,6 +23,7 @@ from clusterlite.errors import ConfigError, Halt, LogError, LogUnavailable, NotS
 from clusterlite.log.base import Bounds, Log
 from clusterlite.node import frames
 from clusterlite.node.answers import Answer, Reply, Submission
+from clusterlite.node.checkpoints import Checkpoints
 from clusterlite.node.engine import OVER, Engine
 from clusterlite.node.follower import Follower, Seen, Strained
 from clusterlite.node.forks import FORKED
@@ -103,9 +104,20 @@ class Runtime:
                 self._cluster,
                 self._became_ready,
             )
+            self._checkpoints = Checkpoints(
+                self._log,
+                applier,
+                engine,
+                self._registry,
+                self.replica,
+                self._node_id,
+                self._incarnation,
+            )
+            engine.before_answers.append(self._checkpoints.compare)
             engine.after_tick.append(self._advance)
             self._applier, self._engine = applier, engine
             undo.callback(self._forget)
+            self._checkpoints.open(self._connection)
             if link:
                 self._link = LinkServer(
                     engine, self._submit, self._folder.socket, self._hello, self.status
@@ -146,6 +158,7 @@ class Runtime:
         self.engine.close()
         self._thread.join()
         self._thread = None
+        self._checkpoints.close()
         if self._guard is not None:
             self._guard.close()
             self._guard.join()
@@ -281,6 +294,8 @@ class Runtime:
             "hash": running.hex(),
             "wal_bytes": self.applier.wal.bytes,
             "lag": lag,
+            "verified": self._checkpoints.verified,
+            "refuted": self._checkpoints.refuted,
             "log": {
                 "url": self._log.url,
                 "kind": self._log.url.partition(":")[0],
@@ -292,6 +307,8 @@ class Runtime:
 
     def _state(self, lag: int) -> str:
         trouble = self.engine.trouble
+        if self.engine.doubt is not None and not self.engine.is_over:
+            return "checking"
         if trouble is not None:
             return trouble.state
         if self._startup.phase != "ready":
@@ -300,7 +317,9 @@ class Runtime:
 
     def _reason(self) -> dict[str, str] | None:
         """Why nothing is acknowledged now; the states that pass give it their own name."""
-        trouble = self.engine.trouble
+        trouble, doubt = self.engine.trouble, self.engine.doubt
+        if doubt is not None and not self.engine.is_over:
+            return self._checkpoints.reason
         if trouble is not None:
             error = trouble.error
             reason = error.reason if isinstance(error, Halt) else error.code
@@ -343,6 +362,7 @@ class Runtime:
 
     def _advance(self) -> None:
         self._startup.advance(self.engine)
+        self._checkpoints.advance(ready=self._ready.is_set())
 
     def _became_ready(self) -> None:
         self._ready.set()

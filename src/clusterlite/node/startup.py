@@ -21,7 +21,7 @@ from clusterlite.core.schema import Incompatible, Table, check_spelling, evolve
 from clusterlite.errors import ClusterLiteError, Halt, SchemaRefused
 from clusterlite.log.base import Log
 from clusterlite.node.answers import Answer, Reached, Submission
-from clusterlite.node.engine import OVER, Engine
+from clusterlite.node.engine import Engine
 from clusterlite.node.ids import timestamp, uuid7
 from clusterlite.replica.applier import Applier
 from clusterlite.telemetry import get_logger
@@ -75,7 +75,7 @@ class Startup:
         """Go as far as is known; called after every batch and answer."""
         if self.phase == "ready" or engine.follower is None or self._busy:
             return
-        if engine.trouble is not None and engine.trouble.state in OVER:
+        if engine.is_over or engine.doubt is not None:
             return
         if time.monotonic() < self._retry_at:
             return

@@ -37,6 +37,7 @@ from clusterlite.core.registry import EntityRegistry
 from clusterlite.errors import Halt
 from clusterlite.log.base import Record
 from clusterlite.replica.changes import Changes, Rejection
+from clusterlite.replica.checkpoints import Met, meet, settle
 from clusterlite.replica.database import BUSY_TIMEOUT_MS, Connection
 from clusterlite.replica.declare import declare
 from clusterlite.replica.groups import InsertGroup, begin_group
@@ -84,7 +85,16 @@ class Applier:
             "SETTINGS": self._settings,
             "CHECKPOINT": self._checkpoint,
         }
+        self.met: list[Met] = []
+        """The checkpoints that the last batch compared."""
+        self.derived = -1
+        """Marks up to this one were derived again from the log, and are right."""
+        self._settled: int | None = None
         self._load()
+
+    def settle(self, mark: int) -> None:
+        """Disputes up to a mark are over, in favour of this replica; noted with the next batch."""
+        self._settled = mark
 
     def _load(self) -> None:
         self.state: State = load_state(self._connection)
@@ -125,6 +135,7 @@ class Applier:
             apsw.Error: the environment failed; nothing of the batch is committed.
         """
         done: list[Applied] = []
+        self.met = []
         before = self.state.position
         written = {name: table.written for name, table in self.tables.items()}
         halt: Halt | None = None
@@ -140,6 +151,7 @@ class Applier:
             # FULL and its like have ended the transaction already.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            self.met = []
             self._load()
             raise
         tables = self.committed.tables
@@ -368,8 +380,11 @@ class Applier:
         }
         return _NOTHING[0], (Row("", "settings", image),)
 
-    def _checkpoint(self, _event: Event, _position: int) -> Handled:
-        """No effect on state; whoever compares looks at the marks."""
+    def _checkpoint(self, event: Event, position: int) -> Handled:
+        """No effect on state; what the comparison gives is for this node alone."""
+        met = meet(self._connection, event, position, self.derived)
+        if met is not None:
+            self.met.append(met)
         return _NOTHING
 
     def _finish(self, before: int, written: dict[str, int]) -> None:
@@ -379,6 +394,9 @@ class Applier:
                     "UPDATE _cl_schema SET written = ? WHERE table_name = ?", (table.written, name)
                 )
         prune(self._connection, self.state.floor)
+        if self._settled is not None:
+            settle(self._connection, self._settled)
+            self._settled = None
         if not store_state(self._connection, self.state, before, self._incarnation):
             raise Halt(
                 "replica_taken",

@@ -122,9 +122,7 @@ def _common(connection: Connection) -> None:
 def _check_format(connection: Connection, path: Path) -> None:
     version = scalar(connection, "PRAGMA user_version")
     if version == 0 and scalar(connection, "SELECT count(*) FROM sqlite_schema") == 0:
-        script = (files("clusterlite.replica") / "sql" / "bookkeeping.sql").read_text()
-        with connection:
-            connection.execute(script).fetchall()
+        _run(connection, "bookkeeping.sql")
     elif version != FILE_FORMAT:
         raise Halt(
             "too_new" if version > FILE_FORMAT else "replica_corrupt",
@@ -132,6 +130,13 @@ def _check_format(connection: Connection, path: Path) -> None:
             f"Start the build that wrote it, or move the files {path.name}* aside to rebuild it "
             "from the log",
         )
+    _run(connection, "checkpoints.sql")
+
+
+def _run(connection: Connection, script: str) -> None:
+    text = (files("clusterlite.replica") / "sql" / script).read_text()
+    with connection:
+        connection.execute(text).fetchall()
 
 
 def scalar(connection: Connection, sql: str, bindings: tuple[Any, ...] = ()) -> Any:

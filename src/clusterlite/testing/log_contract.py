@@ -169,6 +169,16 @@ class LogContract:
         log.peek(2)
         assert read_all(log, first.position + 1, 1)[0].value == b"b"
 
+    def test_a_look_reads_the_same_records_and_moves_no_reader(self, logs: Logs) -> None:
+        log = logs.open()
+        append(log, b"a", b"b", b"c")
+        first = read_all(log, 0, 1)[0]
+        look = log.look()
+        found = look.read(0, 10, WAIT_S).records
+        assert [record.value for record in found] == [b"a", b"b", b"c"]
+        look.close()
+        assert read_all(log, first.position + 1, 1)[0].value == b"b"
+
     def test_bounds_of_an_empty_log_are_equal(self, logs: Logs) -> None:
         assert logs.open().bounds() == (0, 0)
 

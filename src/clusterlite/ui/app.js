@@ -15,6 +15,7 @@ const STATES = {
   catching_up: "catching up",
   founding: "starting",
   declaring: "starting",
+  checking: "checking itself: reading only",
   lagging: "behind its log",
   log_unreachable: "log unreachable: reading only",
   strained: "out of space or memory: reading only",
