@@ -6,7 +6,6 @@ turns errors into problem documents, so that no route has a ladder of its own.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -143,9 +142,7 @@ class App:
             return answer
         if not isinstance(answer, Write):
             return await self.wait(request, answer)
-        decided: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        answer.send(lambda found: None if decided.done() else decided.set_result(found))
-        return self.finish(request, answer, await decided)
+        return self.finish(request, answer, await answer.decided())
 
     async def _system_route(
         self, request: Request, scope: Scope, receive: Receive, send: Send

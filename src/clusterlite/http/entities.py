@@ -4,6 +4,7 @@
     POST   /{table}                create one (object) or many (array: one event, all or none)
     GET    /{table}/{id}           one row
     PUT    /{table}/{id}           create or replace
+    PATCH  /{table}/{id}           change some fields
     DELETE /{table}/{id}           remove
     GET    /{table}/-/schema       JSON Schema
 
@@ -21,6 +22,7 @@ from urllib.parse import urlencode
 
 from clusterlite.errors import Behind
 from clusterlite.http.messages import JSON, Headers, Request, Response
+from clusterlite.http.patches import Patches
 from clusterlite.http.problems import HttpError
 from clusterlite.http.service import Served, Service, encode_json
 from clusterlite.http.writes import Write, Writes
@@ -41,6 +43,7 @@ class EntityRoutes:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._writes = Writes(service)
+        self._patches = Patches(service, self._writes)
 
     def handle(self, request: Request) -> Response | Write | Coroutine[Any, Any, Response]:
         """Answer a request whose path begins with a table.
@@ -79,10 +82,12 @@ class EntityRoutes:
         method = request.method
         if method in {"GET", "HEAD"}:
             return self._get(request, served, key)
-        _allow(request, "GET", "HEAD", "PUT", "DELETE")
+        _allow(request, "GET", "HEAD", "PUT", "PATCH", "DELETE")
         self._check_write(request)
         if method == "PUT":
             return self._writes.put(request, served, key)
+        if method == "PATCH":
+            return self._patches.patch(request, served, key)
         return self._writes.delete(request, served, key)
 
     def _check_write(self, request: Request) -> None:

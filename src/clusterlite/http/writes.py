@@ -8,13 +8,14 @@ linearizable. The one look is for the event's own id, where the client brought a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import pydantic
 
 from clusterlite.core import codec
-from clusterlite.core.entity import Entity, check_key
+from clusterlite.core.entity import Entity, check_key, invalid
 from clusterlite.core.event import Change, Condition, Stamp
 from clusterlite.core.fields import Json
 from clusterlite.core.keys import fingerprint, keyed_event_id
@@ -80,6 +81,12 @@ class Write:
         self._service.link.submit(
             self.stamp.id, self.record, wait_s, reply, early=self.prefer.respond_async
         )
+
+    async def decided(self) -> Answer:
+        """Hand the event to the node, and wait for its answer."""
+        found: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.send(lambda answer: None if found.done() else found.set_result(answer))
+        return await found
 
     def response(self, answer: Answer) -> Response:
         """The answer to the request, from the node's.
@@ -183,22 +190,22 @@ class Writes:
     def create(self, request: Request, served: Served) -> Response | Write:
         """Create one row from an object, or many from an array in one event."""
         value = request.json()
-        condition = _condition(request, created=True)
+        condition = read_condition(request, created=True)
         collection = isinstance(value, list)
         if collection:
             changes = self._changes(served, value, condition)
-            stamp = self._stamp(request, value)
+            stamp = self.stamp(request, value)
             record = codec.encode_transaction(stamp, changes)
         else:
             row = _new_row(_entity(served, request.body, value))
-            stamp = self._stamp(request, value)
+            stamp = self.stamp(request, value)
             if condition is None:
                 record = served.operations.create_event(stamp, row, served.schema)
             else:
                 record = codec.encode(
                     stamp, "INSERT", served.name, row, schema=served.schema, condition=condition
                 )
-        return self._checked(
+        return self.checked(
             Write(self._service, request, served, stamp, record, collection=collection)
         )
 
@@ -209,18 +216,18 @@ class Writes:
         entity = _entity(served, request.body, value)
         if entity.id not in {"", key}:
             raise InputError([Problem("/id", "key", f"must be {key!r}, as in the path, or absent")])
-        stamp = self._stamp(request, value)
+        stamp = self.stamp(request, value)
         record = served.operations.update_event(
-            stamp, {"id": key, **entity.row()}, served.schema, _condition(request)
+            stamp, {"id": key, **entity.row()}, served.schema, read_condition(request)
         )
-        return self._checked(Write(self._service, request, served, stamp, record))
+        return self.checked(Write(self._service, request, served, stamp, record))
 
     def delete(self, request: Request, served: Served, key: str) -> Response | Write:
         """Remove the row of the path."""
         check_key(key)
-        stamp = self._stamp(request, None)
-        record = served.operations.delete_event(stamp, key, _condition(request))
-        return self._checked(Write(self._service, request, served, stamp, record))
+        stamp = self.stamp(request, None)
+        record = served.operations.delete_event(stamp, key, read_condition(request))
+        return self.checked(Write(self._service, request, served, stamp, record))
 
     def _changes(
         self, served: Served, values: list[Json], condition: Condition | None
@@ -238,7 +245,7 @@ class Writes:
             changes.append(Change("INSERT", served.name, row["id"], row, served.schema, condition))
         return changes
 
-    def _stamp(self, request: Request, body: Json) -> Stamp:
+    def stamp(self, request: Request, body: Json) -> Stamp:
         """What this worker adds to the event; a client's key becomes the event's id."""
         service = self._service
         if b"idempotency-key" not in request.headers:
@@ -255,21 +262,31 @@ class Writes:
             event_id, timestamp(), service.cluster, service.node_id, service.after(), fp=fp
         )
 
-    def _checked(self, write: Write) -> Response | Write:
+    def checked(self, write: Write) -> Response | Write:
         """The write, or its answer where it was judged before.
 
         Raises:
             HttpError: 413, the event is larger than the log takes.
         """
-        service, stamp = self._service, write.stamp
-        if stamp.fp:
-            fate = service.reader.fate(stamp.id)
-            if fate.outcome is not None:
-                return write.judged(Applied(fate.outcome, ()), remembered=True)
-        hello, size = service.link.hello, len(write.record)
+        outcome = self.remembered(write.stamp)
+        if outcome is not None:
+            return write.judged(Applied(outcome, ()), remembered=True)
+        self.check_size(write)
+        return write
+
+    def remembered(self, stamp: Stamp) -> Outcome | None:
+        """The outcome of a keyed event that was judged before, as far as this replica knows."""
+        return self._service.reader.fate(stamp.id).outcome if stamp.fp else None
+
+    def check_size(self, write: Write) -> None:
+        """Refuse an event that the log would not take.
+
+        Raises:
+            HttpError: 413.
+        """
+        hello, size = self._service.link.hello, len(write.record)
         if hello is not None and 0 < hello.record_bytes_max < size:
             raise from_error(RecordTooLarge(f"{size} bytes, the limit is {hello.record_bytes_max}"))
-        return write
 
 
 def _new_row(entity: Entity) -> dict[str, Json]:
@@ -287,20 +304,7 @@ def _entity(served: Served, raw: bytes, value: Json) -> Entity:
     try:
         return served.entity.model_validate_json(raw)
     except pydantic.ValidationError as error:
-        raise InputError(
-            [
-                Problem(
-                    "".join(f"/{_escaped(part)}" for part in item["loc"]),
-                    item["type"],
-                    item["msg"],
-                )
-                for item in error.errors(include_url=False, include_context=False)
-            ]
-        ) from None
-
-
-def _escaped(part: int | str) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")
+        raise invalid(error) from None
 
 
 def _ifs(request: Request) -> dict[str, str]:
@@ -311,7 +315,7 @@ def _ifs(request: Request) -> dict[str, str]:
     }
 
 
-def _condition(request: Request, *, created: bool = False) -> Condition | None:
+def read_condition(request: Request, *, created: bool = False) -> Condition | None:
     """`If-Match` and `If-None-Match` as a precondition that travels in the event.
 
     Raises:
