@@ -37,6 +37,9 @@ from clusterlite.errors import InputError, Problem
 TRIES: Final = 5
 """How often a part that needs its row is tried before the writers around it are told to wait."""
 
+CONTENTION: Final = "other writers changed the row at each of the tries; nothing was written"
+"""What is told then."""
+
 _Schema = dict[str, Any]
 """A core schema of Pydantic's, or a field's."""
 
@@ -204,11 +207,7 @@ class Partial:
 
     def _spell(self, given: dict[str, Any]) -> dict[str, Json]:
         """Judged values in canonical JSON form."""
-        bare = self.entity.__new__(self.entity)
-        object.__setattr__(bare, "__dict__", given)
-        object.__setattr__(bare, "__pydantic_fields_set__", set(given))
-        object.__setattr__(bare, "__pydantic_extra__", None)
-        object.__setattr__(bare, "__pydantic_private__", None)
+        bare = _made(self.entity, (given, None, set(given)))
         return bare.row(only=given)
 
 

@@ -18,9 +18,8 @@ from clusterlite.core.entity import check_key
 from clusterlite.core.event import Condition, Stamp
 from clusterlite.core.keys import attempt_event_id
 from clusterlite.core.outcome import Applied, Outcome
-from clusterlite.core.partial import TRIES, Attempt, Part, may_try_again, partial_of
+from clusterlite.core.partial import CONTENTION, TRIES, Attempt, Part, may_try_again, partial_of
 from clusterlite.http.messages import Prefer, Request, Response
-from clusterlite.http.problems import CONTENTION
 from clusterlite.http.service import WAIT_S, Served, Service
 from clusterlite.http.writes import Write, Writes, read_condition
 from clusterlite.node.ids import uuid7

@@ -50,9 +50,6 @@ _STATUS: Final[tuple[tuple[type[ClusterLiteError], int, str], ...]] = (
     (ClusterLiteError, 500, "unexpected error"),
 )
 
-CONTENTION: Final = "other writers changed the row at each of the tries; nothing was written"
-"""The detail of `contention`, the one code here that no outcome has."""
-
 _REJECTED: Final = {
     "contention": 409,
     "exists": 409,
