@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from clusterlite.core import codec
+from clusterlite.core.event import Condition, Stamp
+from clusterlite.core.keys import attempt_event_id, fingerprint, keyed_event_id
+from clusterlite.log.open import make_log
 from tests.http_node import check_problem
 from tests.processes import Serve
 
@@ -140,3 +144,41 @@ def test_a_validator_of_the_whole_is_never_passed_by_concurrent_patches(
     assert document["errors"] == [
         {"pointer": "", "code": "value_error", "message": "Value error, low is over high"}
     ]
+
+
+def test_a_keyed_patch_that_lost_a_try_goes_on_under_the_next_id_and_has_one_effect(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "people.py").write_text(ENTITIES)
+    address = f"file:{tmp_path / 'log'}"
+    with Serve(tmp_path / "node", address, ("--entities", "people"), cwd=tmp_path) as node:
+        node.request("PUT", "/spans/s", {"low": 1, "high": 5})
+        cluster = node.request("GET", "/-/cluster").json["cluster"]
+        body, tried = {"low": 2}, 0
+        log = make_log(address)
+        log.open()
+        for key, lost in (("some", 4), ("all", 5)):
+            fp = fingerprint("PATCH", "/spans/s", [], {}, body)
+            first = keyed_event_id(cluster, "", key)
+            for number in range(lost):
+                event_id = attempt_event_id(first, number) if number else first
+                stamp = Stamp(event_id, "2026-11-22T20:00:00Z", cluster, "n", 0, fp=fp)
+                record = codec.encode(
+                    stamp, "PATCH", "spans", {"id": "s"}, schema=3, condition=Condition(0)
+                )
+                tried = log.append([record])[0].result(10)
+            token = {"ClusterLite-Token": f"{cluster}:{tried}", "Idempotency-Key": key}
+            node.request("GET", "/spans/s", None, token)
+            first_answer = node.request("PATCH", "/spans/s", body, token)
+            again = node.request("PATCH", "/spans/s", body, token)
+            assert again.headers["idempotency-replayed"] == "true"
+            if key == "all":
+                check_problem(first_answer, 409, "contention")
+                check_problem(again, 409, "contention")
+            else:
+                assert (first_answer.status, again.json) == (200, {"id": "s", "low": 2, "high": 5})
+                last = attempt_event_id(first, 4)
+                assert first_answer.headers["clusterlite-event"] == last
+                assert again.headers["clusterlite-event"] == last
+                assert again.headers["etag"] == first_answer.headers["etag"]
+        log.close()
