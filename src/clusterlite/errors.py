@@ -15,6 +15,7 @@
     ├── Rejected                    the log's verdict on an event: it has no effect
     │   ├── Exists                  an INSERT of a key that is there
     │   ├── NotFound                a PATCH or DELETE of a key that is not there
+    │   ├── Contention              a patch that lost to other writers at each of its tries
     │   ├── PreconditionFailed      an `if` that did not hold at apply
     │   └── ConstraintFailed        unique, reference, NOT NULL, CHECK or type
     ├── OutcomeUnknown              the wait ran out; ask for the event's id later
@@ -206,6 +207,12 @@ class PreconditionFailed(Rejected):
     """A precondition (`if`) that did not hold when the event was applied."""
 
     code = "precondition_failed"
+
+
+class Contention(Rejected):
+    """A change that had to read its row first lost to other writers at each of its tries."""
+
+    code = "contention"
 
 
 class ConstraintFailed(Rejected):

@@ -226,12 +226,12 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
     "an operation unknown": (
         {"changes": [change("UPSERT", "accounts", {})]},
         "/changes/0/operation",
-        "must be one of INSERT, UPDATE, DELETE, ASSERT",
+        "must be one of INSERT, UPDATE, PATCH, DELETE, ASSERT",
     ),
     "a patch": (
-        {"changes": [change("PATCH", "accounts", {"id": "a"})]},
-        "/changes/0/operation",
-        "send the whole row with UPDATE",
+        {"changes": [change("PATCH", "accounts", {"id": "a", "balance": "much"})]},
+        "/changes/0/data/balance",
+        "valid integer",
     ),
     "a table unknown": (
         {"changes": [change("DELETE", "acounts", {"id": "a"})]},

@@ -14,7 +14,7 @@ import datetime as dt
 import enum
 import types
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin
 
@@ -168,14 +168,19 @@ class Entity(BaseModel):
             self.__pydantic_private__["_version"] = version
         return self
 
-    def row(self) -> dict[str, Json]:
+    def row(self, only: Container[str] | None = None) -> dict[str, Json]:
         """The declared fields, without the id, in canonical JSON form.
+
+        Args:
+            only: fields to leave it at; all by default.
 
         Raises:
             InputError: a value that JSON or the log cannot hold, a naive time for example.
         """
         row: dict[str, Json] = {}
         for column in self.declaration.columns:
+            if only is not None and column.name not in only:
+                continue
             value = getattr(self, column.name)
             # A plain string is its own form; most fields are.
             if type(value) is not str or column.type != "text":
@@ -252,6 +257,20 @@ def key_of(verb: str, entity: Entity) -> str:
         why = f"this {type(entity).__name__} has none; {verb} needs a row's id, create makes one"
         raise InputError([Problem("/id", "key", why)])
     return check_key(entity.id)
+
+
+def invalid(error: pydantic.ValidationError) -> InputError:
+    """What a model refused, by JSON pointer."""
+    return InputError(
+        [
+            Problem("".join(map(_pointed, item["loc"])), item["type"], item["msg"])
+            for item in error.errors(include_url=False, include_context=False)
+        ]
+    )
+
+
+def _pointed(part: int | str) -> str:
+    return "/" + str(part).replace("~", "~0").replace("/", "~1")
 
 
 def _declare(cls: type[Entity], table: str, revision: int) -> Table:

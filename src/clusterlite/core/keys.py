@@ -33,8 +33,22 @@ def keyed_event_id(cluster: str, principal: str, key: str) -> str:
         principal: the authenticated name, else empty; never an address or a cookie.
         key: as the client sent it.
     """
+    return _uuid8("key", cluster, principal, key)
+
+
+def attempt_event_id(event_id: str, attempt: int) -> str:
+    """The event id of a later attempt at a keyed request, the same at every node.
+
+    Args:
+        event_id: of the first.
+        attempt: from 1.
+    """
+    return _uuid8("attempt", event_id, str(attempt))
+
+
+def _uuid8(*parts: str) -> str:
     digest = blake2b(digest_size=16)
-    for part in ("key", cluster, principal, key):
+    for part in parts:
         encoded = part.encode()
         digest.update(len(encoded).to_bytes(4, "big") + encoded)
     value = bytearray(digest.digest())

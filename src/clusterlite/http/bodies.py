@@ -16,6 +16,8 @@ from clusterlite.core.fields import DOCUMENT_DEPTH_MAX, INT64_MAX, INT64_MIN
 from clusterlite.http.problems import HttpError
 
 JSON: Final = b"application/json"
+_PATCHES: Final = frozenset({JSON, b"application/merge-patch+json"})
+"""A PATCH is not just any JSON: of RFC 6902 for example it is another language."""
 _HOST: Final = re.compile(rb"[\w.:\[\]-]+")
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PIECE: Final = re.compile(
@@ -42,7 +44,7 @@ def check_content_type(method: str, raw_path: bytes, headers: Mapping[bytes, byt
     """
     kind, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
     kind = kind.strip()
-    if kind != JSON and not kind.endswith(b"+json"):
+    if kind not in _PATCHES if method == "PATCH" else not _is_json(kind):
         was = kind.decode("latin-1") or "none"
         if was == "application/x-www-form-urlencoded":
             was += ", as curl -d sends it by itself"
@@ -68,6 +70,10 @@ def check_content_type(method: str, raw_path: bytes, headers: Mapping[bytes, byt
             f"{encoding.decode('latin-1') or 'empty'})",
             (b"accept-encoding", b"identity"),
         )
+
+
+def _is_json(kind: bytes) -> bool:
+    return kind == JSON or kind.endswith(b"+json")
 
 
 def _unsupported(code: str, detail: str, *headers: tuple[bytes, bytes]) -> HttpError:

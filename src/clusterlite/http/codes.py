@@ -117,6 +117,11 @@ CODES: Final[dict[str, Code]] = {
         "The row that a field names is not there, or other rows still name this one.",
         "Create the row that is named first; delete those that name it first.",
     ),
+    "contention": Code(
+        409,
+        "A PATCH that had to read its row first lost to other writers at each of its tries.",
+        "Nothing was written: send it again, with a new key if it had one.",
+    ),
     "expired": Code(
         409,
         "The event reached the log so late that nobody could know whether it is the first.",

@@ -4,6 +4,7 @@
     POST   /{table}                create one (object) or many (array: one event, all or none)
     GET    /{table}/{id}           one row
     PUT    /{table}/{id}           create or replace
+    PATCH  /{table}/{id}           change some fields
     DELETE /{table}/{id}           remove
     GET    /{table}/-/schema       JSON Schema
 
@@ -23,6 +24,7 @@ from urllib.parse import urlencode
 
 from clusterlite.http.consistency import PARAMETER, Need
 from clusterlite.http.messages import JSON, Headers, Request, Response
+from clusterlite.http.patches import Patches
 from clusterlite.http.problems import HttpError
 from clusterlite.http.service import Served, Service, encode_json
 from clusterlite.http.writes import Write, Writes
@@ -56,6 +58,7 @@ class EntityRoutes:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._writes = Writes(service)
+        self._patches = Patches(service, self._writes)
 
     def handle(self, request: Request) -> Response | Write | Coroutine[Any, Any, Response]:
         """Answer a request whose path begins with a table.
@@ -94,10 +97,12 @@ class EntityRoutes:
         method = request.method
         if method in {"GET", "HEAD"}:
             return self._get(request, served, key)
-        _allow(request, "GET", "HEAD", "PUT", "DELETE")
+        _allow(request, "GET", "HEAD", "PUT", "PATCH", "DELETE")
         self._check_write(request)
         if method == "PUT":
             return self._writes.put(request, served, key)
+        if method == "PATCH":
+            return self._patches.patch(request, served, key)
         return self._writes.delete(request, served, key)
 
     def _check_write(self, request: Request) -> None:

@@ -215,6 +215,12 @@ class Prefer:
                 self.wait_s = min(float(value), WAIT_S_MAX)
                 self.applied.append(f"wait={int(self.wait_s)}")
 
+    def wait_for_outcome(self) -> None:
+        """Do not honour `respond-async`: the outcome decides how the write goes on."""
+        if self.respond_async:
+            self.respond_async = False
+            self.applied.remove("respond-async")
+
 
 NO_PREFERENCE: Final = Prefer(None)
 """Of a request without the header; never changed."""

@@ -80,6 +80,7 @@ def openapi(tables: dict[str, Served]) -> dict[str, Any]:
         model = served.entity.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(model.pop("$defs", {}))
         schemas[served.entity.__name__] = model
+        schemas[f"{served.entity.__name__}.Patch"] = _patch_schema(model, served)
         paths |= _paths(name, f"#/components/schemas/{served.entity.__name__}")
     return {
         "openapi": "3.1.0",
@@ -101,6 +102,17 @@ def openapi(tables: dict[str, Served]) -> dict[str, Any]:
             },
         },
     }
+
+
+def _patch_schema(model: dict[str, Any], served: Served) -> dict[str, Any]:
+    """Of a part of a row: no field is required, and of a document a part will do."""
+    documents = {column.name for column in served.columns if column.type == "json"}
+    fields = dict(zip(served.entity.model_fields, model["properties"].items(), strict=False))
+    properties = {
+        key: {} if name in documents else {k: v for k, v in schema.items() if k != "default"}
+        for name, (key, schema) in fields.items()
+    }
+    return {"type": "object", "title": f"{model['title']}.Patch", "properties": properties}
 
 
 def _paths(table: str, ref: str) -> dict[str, Any]:
@@ -162,8 +174,21 @@ def _row(table: str, ref: str) -> dict[str, Any]:
             "get", table, {"200": _answer("The row", row, _READ), **_UNCHANGED}, _READS
         ),
         "put": _operation("put", table, put, ("IfMatch", "IfAbsent", *_WRITES), body=row),
+        "patch": _patch(table, ref, headers),
         "delete": _operation("delete", table, gone, ("IfMatch", *_WRITES)),
     }
+
+
+def _patch(table: str, ref: str, headers: dict[str, Any]) -> dict[str, Any]:
+    answers = {
+        "200": _answer("The whole row as changed", {"$ref": ref}, headers),
+        "204": {"description": "Changed, with Prefer: return=minimal", "headers": headers},
+        **_LATER,
+    }
+    sent = {"$ref": f"{ref}.Patch"}
+    operation = _operation("patch", table, answers, ("IfMatch", *_WRITES), body=sent)
+    operation["requestBody"]["content"]["application/merge-patch+json"] = {"schema": sent}
+    return operation
 
 
 def _operation(

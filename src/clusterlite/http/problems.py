@@ -53,6 +53,7 @@ _STATUS: Final[tuple[tuple[type[ClusterLiteError], int, str], ...]] = (
 )
 
 _REJECTED: Final = {
+    "contention": 409,
     "exists": 409,
     "unique": 409,
     "foreign_key": 409,

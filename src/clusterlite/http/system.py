@@ -48,7 +48,15 @@ _PAGE_HEADERS: Final = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
-_ROUTES: Final = ("GET", "POST", "GET /{id}", "PUT /{id}", "DELETE /{id}", "GET /-/schema")
+_ROUTES: Final = (
+    "GET",
+    "POST",
+    "GET /{id}",
+    "PUT /{id}",
+    "PATCH /{id}",
+    "DELETE /{id}",
+    "GET /-/schema",
+)
 
 
 class SystemRoutes:

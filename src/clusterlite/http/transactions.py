@@ -19,6 +19,7 @@ from clusterlite.core.event import Change, Condition, Stamp
 from clusterlite.core.fields import Json
 from clusterlite.core.names import KEY_RULE, fold, is_key
 from clusterlite.core.outcome import NEVER, REJECTIONS, Outcome, Result, Row
+from clusterlite.core.partial import partial_of
 from clusterlite.core.transaction import at_change, check_conditions
 from clusterlite.errors import InputError, Problem
 from clusterlite.http.messages import JSON, Headers, Request, Response
@@ -27,7 +28,7 @@ from clusterlite.http.service import Served, Service, encode_json
 from clusterlite.http.writes import CHANGES_MAX, Write, Writes, image, new_row, read_entity
 
 PATH: Final = "/-/transaction"
-OPERATIONS: Final = ("INSERT", "UPDATE", "DELETE", "ASSERT")
+OPERATIONS: Final = ("INSERT", "UPDATE", "PATCH", "DELETE", "ASSERT")
 MEMBERS: Final = ("operation", "table_name", "id", "data", "if")
 _OF_THE_EVENT: Final = frozenset({"unreadable", "foreign", "expired", "skipped"})
 """Codes that are about no change in particular."""
@@ -186,7 +187,7 @@ def _change(item: Any, service: Service) -> Change:
             raise _wrong("", "unknown_member", f"no member {name!r}{_meant(name)}; {known}")
     operation, data = item.get("operation"), item.get("data", {})
     if operation not in OPERATIONS:
-        raise _wrong("/operation", "operation", _no_operation(operation))
+        raise _wrong("/operation", "operation", f"must be one of {', '.join(OPERATIONS)}")
     served = _table(item.get("table_name"), service)
     if not isinstance(data, dict):
         raise _wrong("/data", "type", "must be a JSON object")
@@ -198,12 +199,6 @@ def _change(item: Any, service: Service) -> Change:
         return Change(operation, served.name, key, {"id": key}, served.schema, condition)
     row = _row(operation, served, key, data)
     return Change(operation, served.name, row["id"], row, served.schema, condition)
-
-
-def _no_operation(operation: Json) -> str:
-    if operation == "PATCH":
-        return "PATCH stands in no transaction yet; send the whole row with UPDATE, as PUT does"
-    return f"must be one of {', '.join(OPERATIONS)}"
 
 
 def _meant(name: str) -> str:
@@ -237,12 +232,25 @@ def _key(operation: str, item: dict[str, Any], data: dict[str, Any]) -> str:
 def _row(operation: str, served: Served, key: str, data: dict[str, Any]) -> dict[str, Any]:
     sent = {**data, "id": key} if key else data
     try:
+        if operation == "PATCH":
+            return {"id": key, **_part(served, key, sent)}
         entity = read_entity(served, encode_json(sent), sent)
         return new_row(entity) if operation == "INSERT" else {"id": key, **entity.row()}
     except InputError as error:
         raise InputError(
             [p._replace(pointer=f"/data{p.pointer}") for p in error.problems]
         ) from None
+
+
+def _part(served: Served, key: str, sent: dict[str, Any]) -> dict[str, Json]:
+    part = partial_of(served.entity).read(encode_json(sent), key)
+    if part.data is None:
+        why = (
+            f"a PATCH of {served.name} needs the whole row, to judge its fields together; read "
+            'it, and send it with UPDATE and "if": {"version": n}'
+        )
+        raise _wrong("", "whole_row", why)
+    return part.data
 
 
 def _condition(spelled: Json) -> Condition:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import pydantic
 
 from clusterlite.core import codec
-from clusterlite.core.entity import Entity, check_key
+from clusterlite.core.entity import Entity, check_key, invalid
 from clusterlite.core.event import Change, Condition, Stamp
 from clusterlite.core.fields import Json
 from clusterlite.core.keys import KEY_CHARACTERS_MAX, fingerprint, keyed_event_id
@@ -244,7 +244,7 @@ class Writes:
         replay = self.replay(write)
         if replay is not None:
             return replay
-        condition = _condition(request, created=True)
+        condition = read_condition(request, created=True)
         if collection:
             changes = self._changes(served, value, condition)
             write.record = codec.encode_transaction(stamp, changes)
@@ -271,7 +271,7 @@ class Writes:
         if entity.id not in {"", key}:
             raise InputError([Problem("/id", "key", f"must be {key!r}, as in the path, or absent")])
         write.record = served.operations.update_event(
-            stamp, {"id": key, **entity.row()}, served.schema, _condition(request)
+            stamp, {"id": key, **entity.row()}, served.schema, read_condition(request)
         )
         return self.checked(write)
 
@@ -283,7 +283,7 @@ class Writes:
         if replay is not None:
             return replay
         check_key(key)
-        write.record = served.operations.delete_event(stamp, key, _condition(request))
+        write.record = served.operations.delete_event(stamp, key, read_condition(request))
         return self.checked(write)
 
     def _changes(
@@ -332,10 +332,12 @@ class Writes:
         Raises:
             HttpError: the event has no effect, or the key came with another request.
         """
-        if not write.stamp.fp:
-            return None
-        outcome = self._service.reader.fate(write.stamp.id).outcome
+        outcome = self.remembered(write.stamp)
         return None if outcome is None else write.judged(Applied(outcome, (), repeated=True))
+
+    def remembered(self, stamp: Stamp) -> Outcome | None:
+        """The outcome of a keyed event that was judged before, as far as this replica knows."""
+        return self._service.reader.fate(stamp.id).outcome if stamp.fp else None
 
     def checked(self, write: Write) -> Write:
         """The write.
@@ -373,20 +375,7 @@ def read_entity(served: Served, raw: bytes, value: Json) -> Entity:
     try:
         return served.entity.model_validate_json(raw)
     except pydantic.ValidationError as error:
-        raise InputError(
-            [
-                Problem(
-                    "".join(f"/{_escaped(part)}" for part in item["loc"]),
-                    item["type"],
-                    item["msg"],
-                )
-                for item in error.errors(include_url=False, include_context=False)
-            ]
-        ) from None
-
-
-def _escaped(part: int | str) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")
+        raise invalid(error) from None
 
 
 def _ifs(request: Request) -> dict[str, str]:
@@ -397,7 +386,7 @@ def _ifs(request: Request) -> dict[str, str]:
     }
 
 
-def _condition(request: Request, *, created: bool = False) -> Condition | None:
+def read_condition(request: Request, *, created: bool = False) -> Condition | None:
     """`If-Match` and `If-None-Match` as a precondition that travels in the event.
 
     Raises:

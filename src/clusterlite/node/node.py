@@ -15,7 +15,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, Self
@@ -29,6 +29,7 @@ from clusterlite.core.fields import Json
 from clusterlite.core.keys import check_idempotency_key, keyed_event_id
 from clusterlite.core.operations import TableOperations
 from clusterlite.core.outcome import APPLIED, NEVER, REJECTIONS, Applied, Outcome, Row
+from clusterlite.core.partial import Attempt, partial_of, spelled
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.core.token import Token
 from clusterlite.core.transaction import AnyChange, class_of
@@ -36,6 +37,7 @@ from clusterlite.errors import (
     ClusterLiteError,
     ConfigError,
     ConstraintFailed,
+    Contention,
     Exists,
     NotFound,
     NotServing,
@@ -49,6 +51,7 @@ from clusterlite.node.answers import Answer, Appended, Submission
 from clusterlite.node.consistency import Levels
 from clusterlite.node.ids import timestamp, uuid7
 from clusterlite.node.keyed import call_fingerprint, changes_given, check_same, given
+from clusterlite.node.patches import patched
 from clusterlite.node.runtime import Runtime
 from clusterlite.replica.reader import Reader, Selection, holds, known_schema
 
@@ -60,6 +63,7 @@ _CLOSED: Final = "its id was closed by settle before it came; write again with a
 
 _REJECTIONS: Final[dict[str, type[Rejected]]] = {
     "exists": Exists,
+    "contention": Contention,
     "not_found": NotFound,
     "precondition_failed": PreconditionFailed,
     "unique": ConstraintFailed,
@@ -316,6 +320,59 @@ class Node:
         """
         condition = Condition(present=True) if if_version is None else Condition(if_version)
         return self._update("update", entity, condition, key)
+
+    def patch(
+        self,
+        entity: type[EntityT],
+        key: str,
+        fields: Mapping[str, Any],
+        *,
+        if_version: int | None = None,
+    ) -> EntityT:
+        """Change some fields of a row that is there; the others stay as they are at apply.
+
+        Documents are merged as JSON merge patch (RFC 7396) says: None removes a member.
+
+        Args:
+            entity: which.
+            key: of the row.
+            fields: by name, as the class's constructor takes them.
+            if_version: only where the row still has this version.
+
+        Returns:
+            The whole row as it is now.
+
+        Raises:
+            NotFound: no such row is there.
+            PreconditionFailed: it has another version.
+            Contention: the row had to be read first, and other writers came between each time.
+            InputError: a value that the class or the log does not take.
+            ConstraintFailed, LogUnavailable, OutcomeUnknown: as `create`.
+        """
+        schema, selection = self._entity(entity)
+        table = entity.declaration.name
+        part = partial_of(entity).read(spelled(entity, fields), check_key(key))
+
+        def send(attempt: Attempt) -> Applied:
+            stamp = self._stamp()
+            record = codec.encode(
+                stamp,
+                attempt.operation,
+                table,
+                attempt.data,
+                schema=schema,
+                condition=attempt.condition,
+            )
+            return self._submit(stamp.id, record)
+
+        asked = None if if_version is None else Condition(if_version)
+        ends = time.monotonic() + self.wait_s
+        applied = patched(part, asked, lambda: self._reader().row(selection, key), send, ends)
+        if applied.outcome.verdict != APPLIED:
+            raise rejected(applied.outcome, f"patch of {table}/{key}")
+        (row,) = [row for row in applied.rows if row.key == key and row.fields is not None]
+        values = [(row.fields or {}).get(column.name) for column in entity.declaration.columns]
+        return entity.from_stored(key, values, applied.outcome.position)
 
     def delete(
         self, entity: Entity, *, if_version: int | None = None, key: str | None = None

@@ -6,7 +6,7 @@ from uuid import RFC_4122, UUID
 
 import pytest
 
-from clusterlite.core.keys import fingerprint, keyed_event_id
+from clusterlite.core.keys import attempt_event_id, fingerprint, keyed_event_id
 
 REQUEST = ("POST", "/users", [("a", "1"), ("b", "2")], {"if-match": '"7"'}, {"name": "Ann"})
 
@@ -62,3 +62,11 @@ def test_any_other_part_makes_another_fingerprint(index: int, other: object) -> 
     changed = [*REQUEST]
     changed[index] = other  # type: ignore[call-overload]
     assert fingerprint(*changed) != fingerprint(*REQUEST)  # type: ignore[arg-type]
+
+
+def test_the_ids_of_later_attempts_never_change_and_differ() -> None:
+    first = keyed_event_id("c-1", "", "order-1")
+    made = [attempt_event_id(first, number) for number in (1, 2, 3, 4)]
+    assert made[0] == "304141a4-bc46-8ec4-b0fa-b06cb3f52be4"
+    assert len({first, *made}) == 5
+    assert {UUID(one).version for one in made} == {8}
