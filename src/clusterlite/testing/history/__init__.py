@@ -6,6 +6,7 @@ what judges it: the rules are written again, from the documents.
 
 from __future__ import annotations
 
+from clusterlite.testing.history.check import Replica, Violation, check
 from clusterlite.testing.history.model import Model, Outcome
 from clusterlite.testing.history.operation import KINDS, LEVELS, STATUSES, WRITES, Operation
 from clusterlite.testing.history.recorder import Call, Recorder, load, save
@@ -24,7 +25,10 @@ __all__ = [
     "Outcome",
     "Record",
     "Recorder",
+    "Replica",
     "Unmodelled",
+    "Violation",
+    "check",
     "load",
     "save",
 ]
