@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -260,3 +262,50 @@ def test_nodes_in_this_process_give_a_history_that_passes(tmp_path: Path) -> Non
     index = some(history, saw)
     history[index] = replace(history[index], value=None, version=None)
     assert {v.rule for v in check(history, store.records)} == {"not_linearizable"}
+
+
+def test_a_read_between_the_changes_of_a_transaction_is_seen() -> None:
+    changes = [
+        {"operation": "UPDATE", "table_name": "t", "data": row(key, 1), "schema": 1} for key in "ab"
+    ]
+    values = [*FOUNDED, event("e", "TRANSACTION", data={"changes": changes})]
+    log = [Record(position, 0, value) for position, value in enumerate(values)]
+    done = Operation("c", "transaction", {"changes": changes}, 0, 1, "done", "e", position=2)
+    facts: dict[str, Any] = {"status": "done", "level": "strong", "position": 2}
+    clean = Operation("d", "list", {"table": "t"}, 2, 3, value=[row("a", 1), row("b", 1)], **facts)
+    assert check([done, clean], log) == []
+    dirty = replace(clean, value=[row("a", 1)])
+    assert rules(([done, dirty], log, [])) == {"wrong_value"}
+
+
+def test_the_checker_loads_nothing_of_the_product() -> None:
+    program = "import sys, clusterlite.testing.history; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    own = {name for name in done.stdout.split() if name.startswith("clusterlite.")}
+    assert own
+    assert {name for name in own if not name.startswith("clusterlite.testing")} == set()
+    assert not {"apsw", "msgspec", "pydantic"} & set(done.stdout.split())
+
+
+def test_the_documented_example_runs_and_finds_nothing() -> None:
+    page = Path(__file__).resolve().parents[3] / "docs/how-to/check-a-history.md"
+    code = page.read_text().partition("```python\n")[2].partition("```")[0]
+    space: dict[str, Any] = {"__name__": "example"}
+    exec(compile(code, str(page), "exec"), space)
+    assert len(space["recorder"]) == 2
+    assert space["violations"] == []
+
+
+def test_a_violation_says_rule_positions_and_operations() -> None:
+    history, log, _ = sequential(1)
+    index = some(history, wrote)
+    history[index] = replace(history[index], version=1)
+    (found,) = check(history, log)
+    position = history[index].position
+    assert found.positions == (position,)
+    assert str(found).splitlines() == [
+        f"wrong_version: told version 1, and it is {position} (positions {position})",
+        f"    {history[index]}",
+    ]
