@@ -309,3 +309,23 @@ def test_a_violation_says_rule_positions_and_operations() -> None:
         f"wrong_version: told version 1, and it is {position} (positions {position})",
         f"    {history[index]}",
     ]
+
+
+def test_rows_whose_id_a_node_made_or_that_others_wrote_raise_no_false_alarm() -> None:
+    values = [
+        *FOUNDED,
+        event("e-1", "INSERT", "t", row("made", 1)),
+        event("e-2", "INSERT", "t", row("lost-answer", 2)),
+        json.dumps({"operation": "INSERT", "table_name": "t", "data": row("else", 3)}).encode(),
+    ]
+    log = [Record(position, 0, value) for position, value in enumerate(values)]
+    facts: dict[str, Any] = {"status": "done", "level": "strong"}
+    reads = [
+        Operation("d", "read", {"table": "t", "key": key}, 4, 5, value=row(key, n), **facts)
+        for key, n in (("made", 1), ("lost-answer", 2), ("else", 3))
+    ]
+    made = Operation("c", "create", {"table": "t", "row": {"n": 1}}, 0, 1, "done", position=2)
+    lost = Operation("c", "create", {"table": "t", "row": {"n": 2}}, 2, 3)
+    assert check([made, lost, *reads], log) == []
+    stale = replace(reads[0], value=None)
+    assert rules(([made, lost, stale], log, [])) == {"not_linearizable"}

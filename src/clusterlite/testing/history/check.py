@@ -11,11 +11,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from clusterlite.testing.history.linearizable import STEPS_MAX, search
+from clusterlite.testing.history.linearizable import STEPS_MAX, Place, places, search
 from clusterlite.testing.history.model import Model, Outcome
 from clusterlite.testing.history.operation import Operation
 from clusterlite.testing.history.records import ROWS, Event, LogRecord, fold
@@ -87,14 +87,14 @@ def check(
         Unmodelled: the log asks for something that the model does not know.
     """
     model = Model(log)
-    merged = _merged(history)
+    merged = _merged([_keyed(operation, model) for operation in history])
     return [
         *check_fates(history, model, since),
         *check_replay(history, model),
         *check_real_time(merged),
         *check_sessions(merged),
         *check_replicas(replicas, model),
-        *check_search(merged, steps_max),
+        *check_search(merged, steps_max, _hidden(merged, model)),
     ]
 
 
@@ -140,11 +140,7 @@ def _check_told(operation: Operation, outcome: Outcome | None) -> Iterator[Viola
 
 def _check_strangers(writes: Sequence[Operation], model: Model, since: int) -> Iterator[Violation]:
     """Each event of a node is some operation's; those that nobody named are matched by content."""
-    named = {o.event for o in writes if o.event} | {
-        model.records[o.position][1].event
-        for o in writes
-        if o.event is None and o.told and o.position in model.records
-    }
+    named = _named(writes, model)
     strangers = [
         (event, outcome)
         for position, (event, outcome) in model.records.items()
@@ -328,15 +324,54 @@ def _check_rows(replica: Replica, model: Model) -> Iterator[Violation]:
                 yield Violation("rows_differ", text, (), (replica.position,))
 
 
-def check_search(history: Sequence[Operation], steps_max: int = STEPS_MAX) -> Iterator[Violation]:
+def check_search(
+    history: Sequence[Operation],
+    steps_max: int = STEPS_MAX,
+    hidden: Collection[Place] = frozenset(),
+) -> Iterator[Violation]:
     """Point 6: some order within the operations' times explains what was told."""
-    for found in search(history, steps_max):
+    for found in search(history, steps_max, hidden):
         if found.linearizable is False:
             text = f"no order explains what these {len(found.operations)} were told"
             yield Violation("not_linearizable", text, tuple(found.operations))
         elif found.linearizable is None:
             text = f"no answer for these {len(found.operations)} after {steps_max} steps"
             yield Violation("undecided", text, tuple(found.operations))
+
+
+def _keyed(operation: Operation, model: Model) -> Operation:
+    """A create whose id a node made, with that id."""
+    if operation.kind != "create" or "id" in operation.request["row"]:
+        return operation
+    outcome = _found(operation, model)
+    if outcome is None or outcome.verdict != "applied" or not outcome.written:
+        return operation
+    row = {**operation.request["row"], "id": outcome.written[0][1]}
+    return replace(operation, request={**operation.request, "row": row})
+
+
+def _hidden(history: Sequence[Operation], model: Model) -> set[Place]:
+    """Rows written by events that no operation with a known row stands for."""
+    named = _named(history, model)
+    unnamed = {
+        place for o in history if o.writes and o.event is None and not o.told for place in places(o)
+    }
+    return {
+        (fold(table), key)
+        for event, outcome in model.records.values()
+        if event is not None and event.operation in ROWS | {"TRANSACTION"}
+        for table, key, _ in outcome.written
+        if event.id not in named and (fold(table), key) not in unnamed
+    }
+
+
+def _named(writes: Sequence[Operation], model: Model) -> set[str]:
+    """Event ids that an operation names, itself or by the position that it was told."""
+    return {o.event for o in writes if o.event} | {
+        model.records[o.position][1].event
+        for o in writes
+        if o.writes and o.event is None and o.told and o.position in model.records
+    }
 
 
 def _merged(history: Sequence[Operation]) -> list[Operation]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from clusterlite.testing.history.operation import Operation
@@ -49,16 +49,22 @@ class Found(NamedTuple):
     operations: Sequence[Operation]
 
 
-def search(history: Sequence[Operation], steps_max: int = STEPS_MAX) -> list[Found]:
+def search(
+    history: Sequence[Operation],
+    steps_max: int = STEPS_MAX,
+    hidden: Collection[Place] = frozenset(),
+) -> list[Found]:
     """Judge strong reads and writes, each group of operations that share rows on its own.
 
     Args:
         history: at most one write of each event id; lists are left out.
         steps_max: steps of a group, after which it is given up.
+        hidden: rows that others write too; whatever shares them is left out.
     """
     return [
         Found(linearizable(group, steps_max), group)
         for group in _groups([o for o in history if _counts(o)])
+        if not any(place in hidden for operation in group for place in places(operation))
     ]
 
 
@@ -138,7 +144,7 @@ def step(state: State, operation: Operation) -> State | None:
         operation: a write, or a read that was answered.
     """
     if operation.kind == "read":
-        row = state.get(_places(operation)[0])
+        row = state.get(places(operation)[0])
         return state if _agrees(row, operation) else None
     changes = _changes(operation)
     wrong = next((code for c in changes if (code := _condition(state, c)) is not None), None)
@@ -161,7 +167,8 @@ def _changes(operation: Operation) -> list[Mapping[str, Any]]:
     return [change | ({"if": request["if"]} if request.get("if") else {})]
 
 
-def _places(operation: Operation) -> list[Place]:
+def places(operation: Operation) -> list[Place]:
+    """The rows that an operation reads or writes."""
     if operation.kind == "read":
         return [(fold(operation.request["table"]), operation.request["key"])]
     return [(fold(c["table_name"]), str(c["data"].get("id"))) for c in _changes(operation)]
@@ -220,7 +227,7 @@ def _counts(operation: Operation) -> bool:
         return operation.status == "done" and operation.level == "strong"
     if not operation.writes or operation.status in {"failed", "never"}:
         return False
-    if any(key == "None" for _, key in _places(operation)):
+    if any(key == "None" for _, key in places(operation)):
         return False  # a create whose id nobody learned can be in no one's way
     return operation.status != "rejected" or operation.code in SEEN
 
@@ -244,10 +251,10 @@ def _groups(operations: Sequence[Operation]) -> list[list[Operation]]:
         return place
 
     for operation in operations:
-        first, *others = _places(operation)
+        first, *others = places(operation)
         for other in others:
             leader[find(other)] = find(first)
     groups: defaultdict[Place, list[Operation]] = defaultdict(list)
     for operation in operations:
-        groups[find(_places(operation)[0])].append(operation)
+        groups[find(places(operation)[0])].append(operation)
     return [sorted(group, key=lambda o: o.begun) for group in groups.values()]
