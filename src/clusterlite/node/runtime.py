@@ -15,6 +15,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
+import apsw
+
 import clusterlite
 from clusterlite.core.names import fold
 from clusterlite.core.registry import EntityRegistry
@@ -24,7 +26,7 @@ from clusterlite.log.base import Bounds, Log
 from clusterlite.node import frames
 from clusterlite.node.answers import Answer, Submission
 from clusterlite.node.engine import OVER, Engine
-from clusterlite.node.follower import Follower, Seen, Strained
+from clusterlite.node.follower import Follower, Seen, Strained, classified
 from clusterlite.node.forks import FORKED
 from clusterlite.node.guard import Guard
 from clusterlite.node.identity import check_identity
@@ -320,7 +322,10 @@ class Runtime:
         state = self.applier.committed
         seen = Seen(state.position, state.record_hash)
         identity = check_identity(self._log, load_identity(self._connection), seen)
-        store_identity(self._connection, identity, state.position)
+        try:
+            store_identity(self._connection, identity, state.position)
+        except apsw.Error as error:
+            raise classified(error) from error
         follower = Follower(self._log, self.applier, wanted)
         clock = self._machine.clock
         guard = Guard(self._log, identity, lambda: follower.seen, self._report, clock)
