@@ -12,7 +12,7 @@ export PYTHON
 SETUP := sh tools/setup.sh
 BIN := .venv/bin
 
-.PHONY: help run test lint format bench bench-large cluster cluster-check fault-run pins clean
+.PHONY: help run test lint format bench bench-large cluster cluster-check fault-run soak pins clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1  /p' Makefile | awk '{ $$2 = sprintf("%-14s", $$2); print "  " $$0 }'
@@ -56,6 +56,11 @@ cluster-check: ## load a cluster while a node is killed, then compare with the t
 fault-run: ## faults in turn under load for ten minutes; ARGS="--minutes 2 --seed 7"
 	@$(SETUP) dev kafka nginx
 	@exec $(BIN)/python -m tools.fault_run $(ARGS)
+
+soak: ## simulated clusters with new seeds; TIME=10m, SEED=7 to begin there
+	@$(SETUP) dev
+	@exec $(BIN)/python -m clusterlite.testing.simulator --soak $(or $(TIME),3m) \
+		$(if $(SEED),--seed $(SEED))
 
 # Compiled with the oldest Python: later ones need a part of what it needs, never more.
 PIN := CUSTOM_COMPILE_COMMAND="make pins" PIP_FIND_LINKS= $(BIN)/pip-compile --quiet --upgrade \

@@ -15,7 +15,7 @@ from tools.nginx import Nginx, NginxMissing, find_nginx
 StartNginx = Callable[[list[int]], Nginx]
 
 
-KINDS = ("unit", "contract", "property", "integration", "browser")
+KINDS = ("unit", "contract", "property", "simulation", "integration", "browser")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

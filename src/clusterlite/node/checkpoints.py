@@ -17,9 +17,6 @@ is kept, and judged together.
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +30,7 @@ from clusterlite.core.registry import EntityRegistry
 from clusterlite.errors import ClusterLiteError, Halt, NotServing
 from clusterlite.log.base import Log
 from clusterlite.node.engine import Engine
-from clusterlite.node.ids import timestamp, uuid7
+from clusterlite.node.machine import THIS_MACHINE, Machine, Running
 from clusterlite.replica.applier import Applier
 from clusterlite.replica.checkpoints import Met, covered, disputed, own_hash
 from clusterlite.replica.database import open_reader
@@ -68,7 +65,7 @@ class Checkpoints:
         replica: the file.
         node: the node's name.
         incarnation: of this start.
-        clock: seconds that only grow.
+        machine: gives the clock, ids and a thread to derive on.
     """
 
     def __init__(
@@ -80,7 +77,7 @@ class Checkpoints:
         replica: Path,
         node: str,
         incarnation: str,
-        clock: Callable[[], float] = time.monotonic,
+        machine: Machine = THIS_MACHINE,
     ) -> None:
         self._log = log
         self._applier = applier
@@ -90,8 +87,9 @@ class Checkpoints:
         self._scratch = replica.with_name("scratch.db")
         self._node = node
         self._incarnation = incarnation
-        self._clock = clock
-        self._thread: threading.Thread | None = None
+        self._machine = machine
+        self._clock = machine.clock
+        self._thread: Running | None = None
         self._closing = False
         self._dispute: Met | None = None
         self._failed = False
@@ -234,18 +232,17 @@ class Checkpoints:
         if own is None:
             return
         checkpoint = Checkpoint(mark, own, self._node, self._incarnation)
-        state = self._applier.committed
-        stamp = Stamp(uuid7(), timestamp(), state.cluster, self._node, state.position)
+        state, machine = self._applier.committed, self._machine
+        stamp = Stamp(
+            machine.new_id(), machine.timestamp(), state.cluster, self._node, state.position
+        )
         self._log.append([codec.encode(stamp, "CHECKPOINT", "", checkpoint.to_json())])
 
     # Deriving.
 
     def _begin(self, mark: int) -> None:
         self._derive_at = self._clock() + RETRY_S
-        self._thread = threading.Thread(
-            target=self._derive, args=(mark,), name="clusterlite-derive", daemon=True
-        )
-        self._thread.start()
+        self._thread = self._machine.start(lambda: self._derive(mark), "clusterlite-derive")
 
     def _derive(self, mark: int) -> None:
         """On a thread of its own."""

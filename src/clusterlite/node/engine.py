@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ from clusterlite.errors import (
 from clusterlite.log.base import Append, Log
 from clusterlite.node.answers import Answer, Appended, Reached, Reply, Submission
 from clusterlite.node.follower import Follower, FollowerThread, Seen, Strained
-from clusterlite.node.loop import Loop
+from clusterlite.node.machine import THIS_MACHINE, Machine
 from clusterlite.node.waiting import Tails, Waiting
 from clusterlite.node.watermark import Watermark
 from clusterlite.replica.applier import HaltedBatch
@@ -105,6 +104,7 @@ class Engine:
         log: opened by `run`'s thread or by the follower's.
         make_follower: opens the log where needed and gives the follower.
         progressed: called after every batch and every change of trouble, in the engine's turn.
+        machine: gives the clock and the loop.
     """
 
     def __init__(
@@ -112,9 +112,11 @@ class Engine:
         log: Log,
         make_follower: Callable[[dict[str, Any]], Follower],
         progressed: Callable[[], None],
+        machine: Machine = THIS_MACHINE,
     ) -> None:
         self._turn = threading.Lock()
-        self.loop = Loop(self._turn)
+        self._clock = machine.clock
+        self.loop = machine.make_loop(self._turn)
         self.trouble: Trouble | None = None
         self.follower: Follower | None = None
         self.doubt: ClusterLiteError | None = None
@@ -166,7 +168,7 @@ class Engine:
                 self._due = min(self._due, submission.deadline)
                 waiting.replies.append((submission.reply, submission.deadline))
             return
-        now = time.monotonic()
+        now = self._clock()
         refusal = self._refusal() or self._crowded(submission, now)
         if refusal is not None:
             submission.reply(refusal)
@@ -250,33 +252,53 @@ class Engine:
     def run(self) -> None:
         """Run until `close`; the thread's main function."""
         try:
-            self._start()
-            while not self._closing:
-                try:
-                    self._tick()
-                except Exception as error:
-                    if self._broken:
-                        raise
-                    self._broken = True
-                    _log.exception("defect", exc_info=error)
-                    with self._turn:
-                        self.halt(Halt("internal", repr(error), "This is a defect: report it"))
+            self.start()
+            while self.step():
+                pass
         finally:
-            if not self._closing:
-                ended = Halt("internal", "the engine ended", "Start the node again, and report it")
-                self.trouble = self.trouble or Trouble("halted", ended)
-            if self._thread is not None:
-                self._thread.close()
-            self._log.close()
-            if self._thread is not None:
-                self._thread.join()
-            self.loop.end()
-            self._abandon()
-            self._watermark.expire(math.inf, self.seen.position)
-            self._flush()
+            self.end()
+
+    def start(self) -> None:
+        """Before the first step."""
+        if self._log.has_doorbell:
+            self._inline = True
+            self.loop.post(_nothing)  # the first tick opens the log and does not sleep
+            return
+        self._thread = FollowerThread(
+            self._open, self.loop.post, self._deliver, self.fail, self._awaited
+        )
+        self._thread.start()
+
+    def step(self) -> bool:
+        """Sleep until there is something to do, and do it; False once the engine is closing."""
+        try:
+            self._tick()
+        except Exception as error:
+            if self._broken:
+                raise
+            self._broken = True
+            _log.exception("defect", exc_info=error)
+            with self._turn:
+                self.halt(Halt("internal", repr(error), "This is a defect: report it"))
+        return not self._closing
+
+    def end(self) -> None:
+        """After the last step: nobody is left waiting."""
+        if not self._closing:
+            ended = Halt("internal", "the engine ended", "Start the node again, and report it")
+            self.trouble = self.trouble or Trouble("halted", ended)
+        if self._thread is not None:
+            self._thread.close()
+        self._log.close()
+        if self._thread is not None:
+            self._thread.join()
+        self.loop.end()
+        self._abandon()
+        self._watermark.expire(math.inf, self.seen.position)
+        self._flush()
 
     def _tick(self) -> None:
-        self.loop.tick(self._timeout())
+        self.loop.tick(self.sleep_s)
         with self._turn:
             self._append()
             if self._inline:
@@ -295,16 +317,6 @@ class Engine:
     def _close(self) -> None:
         self._closing = True
 
-    def _start(self) -> None:
-        if self._log.has_doorbell:
-            self._inline = True
-            self.loop.post(_nothing)  # the first tick opens the log and does not sleep
-            return
-        self._thread = FollowerThread(
-            self._open, self.loop.post, self._deliver, self.fail, self._awaited
-        )
-        self._thread.start()
-
     def _open(self) -> Follower:
         follower = self._make_follower(self._waiting)
         self._bell = self._log.doorbell()
@@ -322,7 +334,9 @@ class Engine:
             else:
                 self.loop.forget(self._bell)
 
-    def _timeout(self) -> float:
+    @property
+    def sleep_s(self) -> float:
+        """How long the next step sleeps at most, in seconds."""
         if self._pending and self._handed_over < HANDED_OVER_MAX:
             return 0.0
         if self._waiting or len(self._watermark) or len(self._tails):
@@ -390,7 +404,7 @@ class Engine:
     # Following.
 
     def _follow(self) -> None:
-        if time.monotonic() < self._retry_at:
+        if self._clock() < self._retry_at:
             return
         self._listen(True)
         try:
@@ -401,7 +415,7 @@ class Engine:
                 self._applied(error.done)
             self.fail(error)
         except (LogError, Strained) as error:
-            self._retry_at = time.monotonic() + _POLL_S
+            self._retry_at = self._clock() + _POLL_S
             self._listen(False)
             self.fail(error)
         else:
@@ -460,11 +474,11 @@ class Engine:
                 self.fail(None)
                 self._confirmed = False
 
-        now = time.monotonic()
+        now = self._clock()
         if not self._confirming and now >= self._confirm_at:
             self._confirming = True
             self._confirm_at = now + _POLL_S
-            self.await_tail(time.monotonic() + _CONFIRM_S, ended)
+            self.await_tail(self._clock() + _CONFIRM_S, ended)
 
     def halt(self, halt: ClusterLiteError, state: str = "halted") -> None:
         """Stop acknowledging for good: what the log was given is unknown, all else is refused."""
@@ -537,7 +551,7 @@ class Engine:
         self._handed_over -= waiting.handed_over
 
     def _expire(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if now < self._expire_at:
             return
         self._expire_at = now + _EXPIRE_EVERY_S

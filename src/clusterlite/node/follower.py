@@ -108,7 +108,7 @@ class Follower:
         try:
             done = self._applier.apply(batch.records, self._wanted)
         except apsw.Error as error:
-            raise _classified(error) from error
+            raise classified(error) from error
         finally:
             state = self._applier.committed
             self.seen = Seen(state.position, state.record_hash)
@@ -116,7 +116,7 @@ class Follower:
         return done
 
 
-def _classified(error: apsw.Error) -> ClusterLiteError:
+def classified(error: apsw.Error) -> ClusterLiteError:
     """The environment's fault: wait and try again, or doubt the file and stop."""
     found = f"the replica cannot be written: {error}"
     if isinstance(error, apsw.FullError) or _index_is_full(error):

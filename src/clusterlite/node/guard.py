@@ -8,7 +8,6 @@ and after any error of the log.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -21,7 +20,7 @@ BOUNDS_EVERY_S: Final = 2.0
 IDENTITY_EVERY_S: Final = 10.0
 
 
-class Guard(threading.Thread):
+class Guard:
     """Watches one log.
 
     Args:
@@ -29,6 +28,7 @@ class Guard(threading.Thread):
         known: the identity that it had at start.
         seen: gives the last record applied.
         report: told the bounds, or why they are not known; on this thread.
+        clock: in seconds.
     """
 
     def __init__(
@@ -37,12 +37,15 @@ class Guard(threading.Thread):
         known: Identity,
         seen: Callable[[], Seen],
         report: Callable[[Bounds | LogError | Halt], None],
+        clock: Callable[[], float],
     ) -> None:
-        super().__init__(name="clusterlite-guard", daemon=True)
         self._log = log
         self._known = known
         self._seen = seen
         self._report = report
+        self._clock = clock
+        self._checked = clock()
+        self._failed = False
         self._closing = False
         self._hurry = threading.Event()
 
@@ -57,27 +60,32 @@ class Guard(threading.Thread):
 
     def run(self) -> None:
         """Look until closed or halted."""
-        checked = time.monotonic()
-        failed = False
-        while True:
-            hurried = self._hurry.wait(BOUNDS_EVERY_S)
-            self._hurry.clear()
-            if self._closing:
-                return
-            try:
-                if failed or hurried or time.monotonic() - checked >= IDENTITY_EVERY_S:
-                    check_identity(self._log, self._known, self._seen())
-                    checked = time.monotonic()
-                self._report(self._log.bounds())
-                failed = False
-            except LogClosed:
-                return
-            except LogError as error:
-                failed = True
-                self._report(error)
-            except Halt as halt:
-                self._report(halt)
-                return
-            except Exception as error:
-                self._report(Halt("internal", repr(error), "This is a defect: report it"))
-                raise
+        going = True
+        while going:
+            self._hurry.wait(BOUNDS_EVERY_S)
+            going = self.check()
+
+    def check(self) -> bool:
+        """Look once; False where nothing is to be looked at any more."""
+        hurried = self._hurry.is_set()
+        self._hurry.clear()
+        if self._closing:
+            return False
+        try:
+            if self._failed or hurried or self._clock() - self._checked >= IDENTITY_EVERY_S:
+                check_identity(self._log, self._known, self._seen())
+                self._checked = self._clock()
+            self._report(self._log.bounds())
+            self._failed = False
+        except LogClosed:
+            return False
+        except LogError as error:
+            self._failed = True
+            self._report(error)
+        except Halt as halt:
+            self._report(halt)
+            return False
+        except Exception as error:
+            self._report(Halt("internal", repr(error), "This is a defect: report it"))
+            raise
+        return True

@@ -12,12 +12,34 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 Call = Callable[[], None]
 
 _READ: Final = selectors.EVENT_READ
 _WRITE: Final = selectors.EVENT_WRITE
+
+
+class Ticks(Protocol):
+    """What an engine asks of its loop; see `Loop`."""
+
+    def post(self, call: Call) -> bool:
+        """Run `call` in the next tick; from any thread. False where the loop has ended."""
+
+    def watch(self, file: int | IO[bytes], readable: Call, writable: Call | None = None) -> None:
+        """Run `readable` whenever the descriptor is; `writable` too where it is given."""
+
+    def forget(self, file: int) -> None:
+        """No longer look at the descriptor."""
+
+    def tick(self, timeout_s: float) -> None:
+        """Wait for something, at most `timeout_s`, and run all that is ready."""
+
+    def end(self) -> None:
+        """Take no more calls, and run those that were posted."""
+
+    def close(self) -> None:
+        """Let go of what it holds, after `end`."""
 
 
 class Loop:

@@ -15,6 +15,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
+import apsw
+
 import clusterlite
 from clusterlite.core.names import fold
 from clusterlite.core.registry import EntityRegistry
@@ -25,12 +27,12 @@ from clusterlite.node import frames
 from clusterlite.node.answers import Answer, Reply, Submission
 from clusterlite.node.checkpoints import Checkpoints
 from clusterlite.node.engine import OVER, Engine
-from clusterlite.node.follower import Follower, Seen, Strained
+from clusterlite.node.follower import Follower, Seen, Strained, classified
 from clusterlite.node.forks import FORKED
 from clusterlite.node.guard import Guard
 from clusterlite.node.identity import check_identity
-from clusterlite.node.ids import uuid7
 from clusterlite.node.link import LinkServer
+from clusterlite.node.machine import THIS_MACHINE, Machine, Running
 from clusterlite.node.startup import Startup
 from clusterlite.replica.applier import Applier
 from clusterlite.replica.database import open_writer
@@ -59,21 +61,30 @@ class Runtime:
         registry: entities to declare.
         node_id: for people.
         cluster: that the log must have; empty for any.
+        machine: that it runs on.
     """
 
     def __init__(
-        self, data: Path, log: Log, registry: EntityRegistry, node_id: str, cluster: str
+        self,
+        data: Path,
+        log: Log,
+        registry: EntityRegistry,
+        node_id: str,
+        cluster: str,
+        machine: Machine = THIS_MACHINE,
     ) -> None:
         self._folder = DataFolder(data)
         self._log = log
         self._registry = registry
         self._node_id = node_id
         self._cluster = cluster
-        self._incarnation = uuid7()
+        self._machine = machine
+        self._incarnation = machine.new_id()
         self._ready = threading.Event()
         self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._guard: Guard | None = None
+        self._thread: Running | None = None
+        self.guard: Guard | None = None
+        self._guarding: Running | None = None
         self._link: LinkServer | None = None
         self._bounds: Bounds | None = None
         self._applier: Applier | None = None
@@ -94,7 +105,7 @@ class Runtime:
             self._folder.keep(self.replica)
             take_over(self._connection, self._node_id, self._incarnation)
             applier = Applier(self._connection, self._incarnation, self._registry)
-            engine = Engine(self._log, self._make_follower, self._progressed)
+            engine = Engine(self._log, self._make_follower, self._progressed, self._machine)
             undo.callback(engine.loop.close)
             self._startup = Startup(
                 self._log,
@@ -103,6 +114,7 @@ class Runtime:
                 self._node_id,
                 self._cluster,
                 self._became_ready,
+                self._machine,
             )
             self._checkpoints = Checkpoints(
                 self._log,
@@ -112,6 +124,7 @@ class Runtime:
                 self.replica,
                 self._node_id,
                 self._incarnation,
+                self._machine,
             )
             engine.before_answers.append(self._checkpoints.compare)
             engine.after_tick.append(self._advance)
@@ -123,8 +136,7 @@ class Runtime:
                     engine, self._submit, self._folder.socket, self._hello, self.status
                 )
             undo.pop_all()
-        self._thread = threading.Thread(target=engine.run, name="clusterlite-engine", daemon=True)
-        self._thread.start()
+        self._thread = self._machine.start(engine.run, "clusterlite-engine")
 
     def _forget(self) -> None:
         self._applier = self._engine = None
@@ -159,9 +171,10 @@ class Runtime:
         self._thread.join()
         self._thread = None
         self._checkpoints.close()
-        if self._guard is not None:
-            self._guard.close()
-            self._guard.join()
+        if self.guard is not None:
+            self.guard.close()
+        if self._guarding is not None:
+            self._guarding.join()
         if self._link is not None:
             self._link.close()
         self.engine.loop.close()
@@ -267,7 +280,7 @@ class Runtime:
 
     def _ask(self, wait_s: float, ask: Callable[[Engine, float, Reply], None]) -> Future[Answer]:
         future: Future[Answer] = Future()
-        deadline = time.monotonic() + wait_s
+        deadline = self._machine.clock() + wait_s
         posted = self.is_open and self.engine.loop.post(
             lambda: ask(self.engine, deadline, future.set_result)
         )
@@ -339,10 +352,15 @@ class Runtime:
         state = self.applier.committed
         seen = Seen(state.position, state.record_hash)
         identity = check_identity(self._log, load_identity(self._connection), seen)
-        store_identity(self._connection, identity, state.position)
+        try:
+            store_identity(self._connection, identity, state.position)
+        except apsw.Error as error:
+            raise classified(error) from error
         follower = Follower(self._log, self.applier, wanted)
-        self._guard = Guard(self._log, identity, lambda: follower.seen, self._report)
-        self._guard.start()
+        clock = self._machine.clock
+        guard = Guard(self._log, identity, lambda: follower.seen, self._report, clock)
+        self.guard = guard
+        self._guarding = self._machine.start(guard.run, "clusterlite-guard")
         return follower
 
     def _report(self, found: Bounds | LogError | Halt) -> None:
@@ -374,8 +392,8 @@ class Runtime:
             self._changed.notify_all()
         trouble = self.engine.trouble
         state = "" if trouble is None else trouble.state
-        if state == "log_unreachable" != self._troubled and self._guard is not None:
-            self._guard.look()
+        if state == "log_unreachable" != self._troubled and self.guard is not None:
+            self.guard.look()
         if trouble is not None and state == "halted" != self._troubled:
             self._folder.note_doubt(trouble.error)
         self._troubled = state

@@ -8,7 +8,6 @@ it. Two nodes that start at once may both propose; the first in log order wins.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -22,7 +21,7 @@ from clusterlite.errors import ClusterLiteError, Halt, SchemaRefused
 from clusterlite.log.base import Log
 from clusterlite.node.answers import Answer, Reached, Submission
 from clusterlite.node.engine import Engine
-from clusterlite.node.ids import timestamp, uuid7
+from clusterlite.node.machine import THIS_MACHINE, Machine
 from clusterlite.replica.applier import Applier
 from clusterlite.telemetry import get_logger
 
@@ -48,6 +47,7 @@ class Startup:
         node: the node's name.
         cluster: that the operator expects; empty to take whichever is there.
         finished: called once, when the node is ready.
+        machine: gives clock, ids and times.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Startup:
         node: str,
         cluster: str,
         finished: Callable[[], None],
+        machine: Machine = THIS_MACHINE,
     ) -> None:
         self.phase = "opening"
         self._log = log
@@ -66,6 +67,7 @@ class Startup:
         self._node = node
         self._cluster = cluster
         self._finished = finished
+        self._machine = machine
         self._busy = False
         self._retry_at = 0.0
         self._retry_s = RETRY_MIN_S
@@ -77,14 +79,14 @@ class Startup:
             return
         if engine.is_over or engine.doubt is not None:
             return
-        if time.monotonic() < self._retry_at:
+        if self._machine.clock() < self._retry_at:
             return
         if self.phase == "opening":
             self.phase = "catching_up"
         if self.phase == "catching_up":
             self._busy = True
             engine.await_tail(
-                time.monotonic() + WAIT_S, lambda answer: self._caught_up(engine, answer)
+                self._machine.clock() + WAIT_S, lambda answer: self._caught_up(engine, answer)
             )
         elif self.phase == "founding":
             self._found(engine)
@@ -101,7 +103,7 @@ class Startup:
         engine.loop.post(lambda: self.advance(engine))
 
     def _try_later(self) -> None:
-        self._retry_at = time.monotonic() + self._retry_s
+        self._retry_at = self._machine.clock() + self._retry_s
         self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
 
     def _found(self, engine: Engine) -> None:
@@ -130,7 +132,7 @@ class Startup:
                 )
             )
             return
-        proposed = self._cluster or uuid7()
+        proposed = self._cluster or self._machine.new_id()
         settings = {
             "level": self._applier.committed.level,
             "window_positions": self._applier.committed.window_positions,
@@ -189,7 +191,7 @@ class Startup:
 
     def _submit(self, engine: Engine, event_id: str, record: bytes, table: Table | None) -> None:
         self._busy = True
-        deadline = time.monotonic() + WAIT_S
+        deadline = self._machine.clock() + WAIT_S
 
         def answered(answer: Answer) -> None:
             self._busy = False
@@ -207,9 +209,9 @@ class Startup:
         engine.submit(Submission(event_id, record, answered, deadline))
 
     def _stamp(self, cluster: str) -> Stamp:
-        return Stamp(
-            uuid7(), timestamp(), cluster, self._node, max(self._applier.committed.position, -1)
-        )
+        machine = self._machine
+        after = max(self._applier.committed.position, -1)
+        return Stamp(machine.new_id(), machine.timestamp(), cluster, self._node, after)
 
 
 def _why_rejected(outcome: Outcome, table: Table | None) -> str:

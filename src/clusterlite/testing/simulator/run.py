@@ -1,0 +1,221 @@
+"""One run: a plan, nodes, clients and faults from a seed; then quiet, then the verdict."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from clusterlite.core.registry import EntityRegistry
+from clusterlite.log.base import Record
+from clusterlite.testing.history import Operation, Recorder
+from clusterlite.testing.simulator.check import check
+from clusterlite.testing.simulator.client import ENTITIES, Client
+from clusterlite.testing.simulator.log import Store
+from clusterlite.testing.simulator.node import STEPS, SimulatedNode
+from clusterlite.testing.simulator.plan import Plan, draw
+from clusterlite.testing.simulator.world import World
+
+LIMIT_S: Final = 3_600.0
+"""Virtual time that all operations of a run may take."""
+
+HEAL_S: Final = 120.0
+"""Virtual time in which all nodes must be ready and equal once nothing fails any more."""
+
+_FAST: Final = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run found.
+
+    Args:
+        seed: to repeat it.
+        operations: that clients asked for.
+        violations: of what is promised; empty in a good run.
+        sometimes: how often what happened.
+        digest: of the trace; equal for equal runs.
+        history: what clients asked and were told.
+        records: the log.
+    """
+
+    seed: int
+    operations: int
+    violations: list[str]
+    sometimes: Counter[str]
+    digest: str
+    history: list[Operation]
+    records: list[Record]
+
+
+def run(seed: int, operations: int, plan: Plan | None = None, *, keep: bool = False) -> Report:
+    """Run a seed.
+
+    Args:
+        seed: of every choice.
+        operations: that the clients do together; reads before a transfer come on top.
+        plan: instead of the one that the seed draws.
+        keep: print the trace's lines.
+    """
+    base = str(_FAST) if _FAST.is_dir() else None
+    folder = Path(tempfile.mkdtemp(prefix="clusterlite-simulator-", dir=base))
+    simulation = Simulation(seed, operations, folder, plan, keep=keep)
+    try:
+        return simulation.run()
+    finally:
+        simulation.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Simulation:
+    """One run's parts.
+
+    Args:
+        seed: of every choice.
+        operations: that the clients do together; reads before a transfer come on top.
+        folder: for the nodes' folders.
+        plan: instead of the one that the seed draws.
+        keep: the trace's lines too.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        operations: int,
+        folder: Path,
+        plan: Plan | None = None,
+        *,
+        keep: bool = False,
+    ) -> None:
+        self.seed = seed
+        self.world = World(seed, keep=keep)
+        self.plan = plan or draw(self.world.random)
+        self.store = Store(self.world, self.plan)
+        self.recorder = Recorder(self.world.clock)
+        self._left = operations
+        self._healed = False
+        registry = EntityRegistry(ENTITIES)
+        hashes: dict[int, bytes] = {}
+        self.nodes = [
+            SimulatedNode(
+                self.world, self.store, self.plan, f"node-{n}", folder / str(n), registry, hashes
+            )
+            for n in range(self.plan.nodes)
+        ]
+        self.clients = [
+            Client(self.world, self.plan, f"c{n}", self.nodes, self.recorder, self._more)
+            for n in range(self.plan.clients)
+        ]
+
+    def run(self) -> Report:
+        """Let it happen, and judge."""
+        world, plan = self.world, self.plan
+        for node in self.nodes:
+            node.start()
+        self._tend()
+        if not world.run_until(lambda: self._ready(self.nodes[0]), HEAL_S):
+            world.violations.append("I12: the first node did not become ready")
+        for client in self.clients:
+            world.at(world.between(0, 0.01), client.begin)
+        self._later(plan.crash_every_s, self._crash)
+        self._later(plan.cut_every_s, lambda: self._any().cut(world.between(0, 2)))
+        self._later(plan.pause_every_s, lambda: self._any().pause(world.between(0, 2)))
+        if not world.run_until(lambda: self._left <= 0 and not self._busy(), LIMIT_S):
+            world.violations.append("the clients did not come to an end")
+        self._heal()
+        history = self.recorder.history()
+        for operation in history:
+            world.note(str(operation))
+        return Report(
+            self.seed,
+            len(history),
+            world.violations + check(history, self.store.records),
+            world.sometimes,
+            world.digest,
+            history,
+            self.store.records,
+        )
+
+    def close(self) -> None:
+        """Let go of every file."""
+        for node in self.nodes:
+            if node.alive:
+                node.die()
+
+    def _more(self) -> bool:
+        self._left -= 1
+        return self._left >= 0
+
+    def _busy(self) -> bool:
+        return any(client.busy for client in self.clients)
+
+    @staticmethod
+    def _ready(node: SimulatedNode) -> bool:
+        return node.alive and node.runtime._ready.is_set()
+
+    def _any(self) -> SimulatedNode:
+        return self.world.random.choice(self.nodes)
+
+    # Faults.
+
+    def _later(self, every_s: float, call: object) -> None:
+        """Do it again and again, at random times, until all is healed."""
+        if not every_s or not callable(call):
+            return
+        world = self.world
+
+        def again() -> None:
+            if not self._healed:
+                call()
+                world.at(world.between(0, 2 * every_s), again)
+
+        world.at(world.between(0, 2 * every_s), again)
+
+    def _crash(self) -> None:
+        node, world = self._any(), self.world
+        if world.chance(0.1) and node.alive:
+            world.sometimes["orderly stop"] += 1
+            node.stop()
+        else:
+            node.crash(world.random.choice(STEPS))
+
+    def _tend(self) -> None:
+        """Whoever looks after the nodes: starts what died, and what halted for good."""
+        world = self.world
+        for node in self.nodes:
+            if node.halted and (self._healed or world.chance(0.3)):
+                node.stop()
+            if not node.alive and (self._healed or world.chance(0.5)):
+                node.start()
+        world.at(0.2, self._tend)
+
+    def _heal(self) -> None:
+        """Nothing fails any more: every node must come up, be equal, and have all."""
+        self._healed = True
+        world = self.world
+        quiet = replace(
+            Plan(),
+            nodes=self.plan.nodes,
+            clients=self.plan.clients,
+            keys=self.plan.keys,
+            at_once=self.plan.at_once,
+        )
+        for node in self.nodes:
+            node.heal(quiet)
+        if not world.run_until(self._equal, HEAL_S):
+            for node in self.nodes:
+                if not self._caught_up(node):
+                    world.violations.append(
+                        f"I12: {node.name} is at {node.position} of {self.store.end}, "
+                        f"{node.runtime.status()['state']}, though nothing fails any more"
+                    )
+
+    def _caught_up(self, node: SimulatedNode) -> bool:
+        last = self.store.records[-1].position if self.store.records else -1
+        return self._ready(node) and not node.halted and node.position == last
+
+    def _equal(self) -> bool:
+        return all(map(self._caught_up, self.nodes))
