@@ -24,6 +24,8 @@ from types import FrameType
 from typing import Self
 
 from tools.kafka import KafkaCluster, free_ports
+from tools.kafka_broker import Door
+from tools.links import Links
 from tools.nginx import Nginx
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +56,10 @@ class ClusterNode:
         self._log = log
         self._entities = tuple(entities)
         self.process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}
+        """Of its processes, beside this one's own."""
+        self.held = False
+        """Nobody starts it again, for as long as this is set."""
 
     def start(self) -> None:
         """Start its tree."""
@@ -64,7 +70,11 @@ class ClusterNode:
         ]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                command, stdout=output, stderr=output, start_new_session=True
+                command,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env=os.environ | self.environment,
             )
 
     def ready(self) -> bool:
@@ -95,6 +105,8 @@ class Cluster:
         brokers: of Kafka, 1 or 3.
         nodes: how many.
         entities: that they serve, the sample where there are none.
+        links: of each node, through which it then reaches the brokers; each node reaches them
+            directly where there are none. The caller opens and closes them.
     """
 
     def __init__(
@@ -104,15 +116,22 @@ class Cluster:
         brokers: int = 1,
         nodes: int = 3,
         entities: Sequence[str] = (),
+        links: Sequence[Links] = (),
     ) -> None:
         self.folder = folder
-        self.kafka = KafkaCluster(folder / "kafka", brokers=brokers)
+        self.links = links
+        doors, behind = _doors(links, brokers)
+        self.kafka = KafkaCluster(folder / "kafka", brokers=brokers, doors=doors)
         nginx_port, *node_ports = free_ports(nodes + 1)
         self.port = port or nginx_port
-        log = f"kafka://{self.kafka.address}/{TOPIC}"
+        addresses = behind or [self.kafka.address] * nodes
         self.nodes = [
-            ClusterNode(f"node-{number}", folder, node_port, log, entities)
-            for number, node_port in enumerate(node_ports, 1)
+            ClusterNode(
+                f"node-{number}", folder, node_port, f"kafka://{address}/{TOPIC}", entities
+            )
+            for number, (node_port, address) in enumerate(
+                zip(node_ports, addresses, strict=True), 1
+            )
         ]
         self.nginx = Nginx(folder / "nginx", self.port, node_ports)
         self._ending = threading.Event()
@@ -168,7 +187,9 @@ class Cluster:
         """Start again a tree that died whole."""
         while not self._ending.wait(0.1):
             for node in self.nodes:
-                if node.process is not None and node.process.poll() is not None:
+                if node.held or node.process is None:
+                    continue
+                if node.process.poll() is not None:
                     print(f"{node.name} died; it is started again", flush=True)
                     if self._ending.wait(RESTART_S):
                         return
@@ -193,6 +214,19 @@ class Cluster:
         fresh = self.folder / "state.json.new"
         fresh.write_text(json.dumps(state, indent=2))
         fresh.replace(self.folder / "state.json")
+
+
+def _doors(links: Sequence[Links], brokers: int) -> tuple[list[list[Door]], list[str]]:
+    """Of each broker a door for each node; and of each node its brokers' address behind them."""
+    doors: list[list[Door]] = [[] for _ in range(brokers)]
+    addresses: list[str] = []
+    for link in links:
+        ports = free_ports(brokers)
+        advertised = [link.door(port) for port in ports]
+        for door, port, shown in zip(doors, ports, advertised, strict=True):
+            door.append(Door(port, shown))
+        addresses.append(",".join(f"127.0.0.1:{port}" for port in advertised))
+    return doors, addresses
 
 
 def main() -> None:

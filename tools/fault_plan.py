@@ -4,53 +4,40 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from tools.check_load import Operation
 from tools.check_model import Model
-
-NODE_FAULTS: Final = (
-    "node process killed",
-    "worker killed",
-    "whole node killed",
-    "node paused",
-)
-BROKER_FAULTS: Final = ("broker killed", "broker restarted", "broker paused")
-DISK_FAULT: Final = "disk full"
-
 
 class Fault(NamedTuple):
     """What is done next.
 
     Args:
-        kind: one of the above.
-        node: index of the node that it is done to, None for the broker.
+        kind: one of those that `faults.Faults` makes.
+        node: index of the node that it is done to, None where it is done to none: the brokers.
     """
 
     kind: str
     node: int | None
 
 
-def plan(seed: int, nodes: int, disk: int | None) -> Iterator[Fault]:
+def plan(seed: int, targets: Mapping[str, Sequence[int] | None]) -> Iterator[Fault]:
     """Faults without end: every kind once, in an order of the seed's, then all of them again.
 
     Args:
         seed: of the order, and of the nodes that are hit.
-        nodes: how many there are.
-        disk: index of the node whose disk can be filled, None for no such fault.
+        targets: indexes of the nodes that each kind can hit, None for a kind that hits none.
     """
     chance = random.Random(seed)
-    kinds = [*NODE_FAULTS, *BROKER_FAULTS, *([] if disk is None else [DISK_FAULT])]
+    kinds = sorted(targets)
     while True:
         chance.shuffle(kinds)
         for kind in kinds:
-            if kind in NODE_FAULTS:
-                yield Fault(kind, chance.randrange(nodes))
-            else:
-                yield Fault(kind, disk if kind == DISK_FAULT else None)
+            nodes = targets[kind]
+            yield Fault(kind, None if nodes is None else chance.choice(nodes))
 
 
 @dataclass(frozen=True)
@@ -60,7 +47,7 @@ class Recovery:
     Args:
         fault: what was done.
         at_s: when, from the run's begin.
-        lasted_s: until its cause was gone: 0 for a kill.
+        lasted_s: until its cause was gone.
         back_s: from then on, until the nodes that it hit were ready and had acknowledged a write;
             None where they did not.
         answers: of the clients from its begin until then, by status; 0 for none at all.

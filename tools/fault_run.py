@@ -1,6 +1,6 @@
-"""A run of faults, in turn, under load: kills, pauses, broker restarts, a full disk.
+"""A run of faults, in turn, under load: of processes, links, brokers, records, disks, clocks.
 
-    python -m tools.fault_run [--minutes 10] [--seed N] [--clients 16]
+    python -m tools.fault_run [--minutes 10] [--seed N] [--clients 16] [--brokers 1|3] [--only K]
 
 Starts a real Kafka, three nodes and Nginx in a scratch folder. Clients create, update and delete
 through Nginx and at the nodes themselves, half of it with an Idempotency-Key. After each fault it
@@ -8,8 +8,9 @@ waits until the nodes that were hit are ready and have acknowledged a write, by 
 end it reads the topic and compares, as `make cluster-check` does, and exits with 1 where a write
 that was acknowledged is lost, anything else is wrong, or a node did not come back.
 
-The last node stands on a disk of its own, a small tmpfs, which is filled. That takes root; without
-it this fault is left out, and the run says so.
+The last node stands on a disk of its own, a small tmpfs, which is filled; the one before it on an
+ext4 image whose power fails; the first has a clock of its own. What these take (root, strace,
+libfaketime) may be missing: then the fault is left out, and the run says so.
 """
 
 from __future__ import annotations
@@ -19,20 +20,25 @@ import asyncio
 import http.client
 import itertools
 import json
+import os
 import random
+import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tools.check_load import Connection, Load
 from tools.cluster import Cluster, ClusterNode
 from tools.cluster_check import SHOWN_MAX, Check
 from tools.fault_plan import Fault, Recovery, acknowledged, lost, not_back, plan, table
-from tools.faults import DISK_SIZE, DiskMissing, Faults, small_disk
+from tools.faults import Faults, Parts
+from tools.faults_clock import find_faketime, own_clock
+from tools.faults_disk import DiskMissing, loop_disk, small_disk
+from tools.links import Links
 
 NODES: Final = 3
 QUIET_S: Final = 3.0
@@ -50,19 +56,25 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--brokers", type=int, choices=(1, 3), default=1)
+    parser.add_argument("--only", action="append", default=[], help="a kind of fault")
     arguments = parser.parse_args()
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        disk: int | None = NODES - 1
-        try:
-            opened.enter_context(small_disk(folder / f"node-{NODES}"))
-            print(f"node-{NODES} stands on a disk of {DISK_SIZE}")
-        except DiskMissing as missing:
-            disk = None
-            print(f"LEFT OUT: the full disk, since none can be mounted here: {missing}")
+        parts = _parts(folder, opened)
+        links = [opened.enter_context(Links()) for _ in range(NODES)]
+        cluster = Cluster(folder, nodes=NODES, brokers=arguments.brokers, links=links)
+        if parts.clock is not None:
+            cluster.nodes[parts.clock[0]].environment = own_clock(parts.clock[1])
         print(f"starting Kafka, {NODES} nodes and Nginx …", flush=True)
-        cluster = opened.enter_context(Cluster(folder, nodes=NODES))
-        run = FaultRun(cluster, arguments.clients, arguments.seed, disk)
+        opened.enter_context(cluster)
+        faults = Faults(cluster, _status, parts, arguments.seed)
+        kinds = {
+            kind: nodes
+            for kind, nodes in faults.targets().items()
+            if kind in arguments.only or not arguments.only
+        }
+        run = FaultRun(cluster, faults, kinds, arguments.clients, arguments.seed)
         wrong = asyncio.run(run.run(60 * arguments.minutes))
     for line in wrong[:SHOWN_MAX]:
         print(f"VIOLATION {line}")
@@ -70,24 +82,54 @@ def main() -> None:
     sys.exit(1 if wrong else 0)
 
 
+def _parts(folder: Path, opened: ExitStack) -> Parts:
+    """What is here to make faults with; says what is missing."""
+    parts = Parts()
+    try:
+        opened.enter_context(small_disk(folder / f"node-{NODES}"))
+        parts = parts._replace(full=NODES - 1)
+        image = folder / f"node-{NODES - 1}.image"
+        disk = opened.enter_context(loop_disk(image, folder / f"node-{NODES - 1}"))
+        parts = parts._replace(powerless=(NODES - 2, disk))
+    except DiskMissing as missing:
+        print(f"LEFT OUT: faults of a disk, since none can be mounted here: {missing}")
+    if shutil.which("strace") is None or os.geteuid() != 0:
+        print("LEFT OUT: faults at system calls, which take strace, and root")
+    else:
+        parts = parts._replace(traced=True)
+    if find_faketime() is None:
+        print("LEFT OUT: clock jumps, which take libfaketime")
+    else:
+        parts = parts._replace(clock=(0, folder / "node-1.time"))
+    return parts
+
+
 class FaultRun:
     """One run.
 
     Args:
         cluster: started.
+        faults: that are made on it.
+        kinds: which of them, with the nodes that each can hit.
         clients: how many write at once.
-        seed: of their choices, and of the faults.
-        disk: index of the node whose disk can be filled, None for none.
+        seed: of their choices, and of the faults' order.
     """
 
-    def __init__(self, cluster: Cluster, clients: int, seed: int, disk: int | None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        faults: Faults,
+        kinds: dict[str, tuple[int, ...] | None],
+        clients: int,
+        seed: int,
+    ) -> None:
         self._cluster = cluster
         self._seed = seed
-        self._disk = disk
+        self._kinds = kinds
         # Every second client writes through Nginx, the others at one node each.
         ports = [port for node in cluster.nodes for port in (cluster.port, node.port)]
         self._load = Load(cluster.port, clients, sys.maxsize, seed, tuple(ports), CLIENT_PAUSE_S)
-        self._faults = Faults(cluster, _state)
+        self._faults = faults
         self._probes = itertools.count()
         self._begun = 0.0
 
@@ -98,7 +140,7 @@ class FaultRun:
         load = asyncio.create_task(self._load.run())
         recoveries: list[Recovery] = []
         try:
-            for fault in plan(self._seed, NODES, self._disk):
+            for fault in plan(self._seed, self._kinds):
                 await asyncio.sleep(QUIET_S)
                 if load.done() or time.monotonic() - self._begun > seconds:
                     break
@@ -126,6 +168,9 @@ class FaultRun:
         gone = at + lasted_s
         nodes = self._cluster.nodes if fault.node is None else [self._cluster.nodes[fault.node]]
         back = await asyncio.gather(*(self._back(node, gone) for node in nodes))
+        for node, time_s in zip(nodes, back, strict=True):
+            if time_s is None:
+                print(f"{node.name} is not back: {_status(node)}", flush=True)
         times = [time_s for time_s in back if time_s is not None]
         back_s = max(times) if len(times) == len(nodes) else None
         answers = self._load.answers - before
@@ -145,13 +190,15 @@ class FaultRun:
         return None
 
 
-def _state(node: ClusterNode) -> str:
+def _status(node: ClusterNode) -> dict[str, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=5)
     try:
         connection.request("GET", "/-/cluster")
-        return str(json.load(connection.getresponse())["state"])
+        found: dict[str, Any] = json.load(connection.getresponse())
     except (OSError, ValueError, http.client.HTTPException):
-        return ""
+        return {}
+    else:
+        return found
     finally:
         connection.close()
 

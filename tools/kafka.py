@@ -27,7 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tools.kafka_broker import HEAP, HOST, START_TIMEOUT_S, KafkaBroker, KafkaNotStarted
+from tools.kafka_broker import HEAP, HOST, START_TIMEOUT_S, Door, KafkaBroker, KafkaNotStarted
 from tools.kafka_jars import KafkaMissing, fetch_jars
 
 __all__ = ["KafkaBroker", "KafkaCluster", "KafkaMissing", "KafkaNotStarted", "fetch_jars"]
@@ -45,13 +45,20 @@ class KafkaCluster:
         brokers: how many, 1 or 3.
         heap: the most memory of each broker's heap, as Java writes it.
         ports: of the brokers, free ones where none are given.
+        doors: further listeners of each broker in turn; of a new cluster only.
     """
 
     def __init__(
-        self, folder: Path, brokers: int = 1, heap: str = HEAP, ports: Sequence[int] = ()
+        self,
+        folder: Path,
+        brokers: int = 1,
+        heap: str = HEAP,
+        ports: Sequence[int] = (),
+        doors: Sequence[Sequence[Door]] = (),
     ) -> None:
         self.folder = folder
         self.heap = heap
+        self._doors = doors or [()] * brokers
         libs = fetch_jars()
         shape = folder / "cluster.json"
         self._new = not shape.exists()
@@ -85,8 +92,8 @@ class KafkaCluster:
         cluster_id = "c" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         pairs = list(zip(self.brokers, self._ports["controllers"], strict=True))
         voters = ",".join(f"{broker.node}@{HOST}:{port}" for broker, port in pairs)
-        for broker, port in pairs:
-            broker.format(cluster_id, voters, port)
+        for (broker, port), doors in zip(pairs, self._doors, strict=True):
+            broker.format(cluster_id, voters, port, doors)
         # Last, so that a folder that was formatted in part is formatted again.
         (self.folder / "cluster.json").write_text(json.dumps(self._ports))
         self._new = False

@@ -15,8 +15,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 60.0
@@ -37,8 +38,10 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id={node}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}{doors}
+advertised.listeners=PLAINTEXT://{host}:{port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={data}
 auto.create.topics.enable=false
@@ -53,6 +56,18 @@ num.io.threads=4
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 """
+
+
+class Door(NamedTuple):
+    """A further listener, which clients reach through something else.
+
+    Args:
+        port: where the broker listens.
+        advertised: the port that it names to who comes in there.
+    """
+
+    port: int
+    advertised: int
 
 
 class KafkaNotStarted(Exception):
@@ -92,7 +107,9 @@ class KafkaBroker:
         """Whether its process lives; a paused one does."""
         return self._process is not None and self._process.poll() is None
 
-    def format(self, cluster_id: str, voters: str, controller_port: int) -> None:
+    def format(
+        self, cluster_id: str, voters: str, controller_port: int, doors: Sequence[Door] = ()
+    ) -> None:
         """Write the settings and an empty data folder."""
         shutil.rmtree(self.folder / "data", ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +119,11 @@ class KafkaBroker:
             host=HOST,
             port=self.port,
             controller_port=controller_port,
+            doors="".join(f",DOOR{n}://{HOST}:{door.port}" for n, door in enumerate(doors)),
+            advertised="".join(
+                f",DOOR{n}://{HOST}:{door.advertised}" for n, door in enumerate(doors)
+            ),
+            protocols="".join(f",DOOR{n}:PLAINTEXT" for n in range(len(doors))),
             data=self.folder / "data",
         )
         self._settings.write_text(settings)

@@ -1,0 +1,166 @@
+"""Disks that fail: one that can be filled, one that loses its power, and system calls that fail.
+
+All of it takes root: a mount, or another process's system calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import random
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+DISK_SIZE: Final = "256m"
+IMAGE_BYTES: Final = 512 * 1024 * 1024
+INJECT_WAIT_S: Final = 30.0
+CALLS_MAX: Final = 40
+"""A fault strikes at one of the next so many writes."""
+
+_CHUNK: Final = bytes(1 << 20)
+_SHUT_DOWN: Final = 0x8004587D
+"""The ioctl EXT4_IOC_SHUTDOWN; 2 is without a flush of the journal: as if the power had failed."""
+
+_NO_FLUSH: Final = struct.pack("I", 2)
+
+
+class DiskMissing(Exception):
+    """No disk of its own can be given to a node here; says why."""
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A tmpfs of `DISK_SIZE` at that folder.
+
+    Raises:
+        DiskMissing: it cannot be mounted.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _run("mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "tmpfs", str(folder))
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)
+
+
+class LoopDisk:
+    """An ext4 file system in a file, whose power can fail.
+
+    Args:
+        image: the file.
+        folder: where it is mounted.
+    """
+
+    def __init__(self, image: Path, folder: Path) -> None:
+        self._image = image
+        self.folder = folder
+
+    def make(self) -> None:
+        """Make and mount it.
+
+        Raises:
+            DiskMissing: it cannot be.
+        """
+        with self._image.open("wb") as file:
+            file.truncate(IMAGE_BYTES)
+        _run("mkfs.ext4", "-q", "-F", str(self._image))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.mount()
+
+    def mount(self) -> None:
+        """Mount it; the kernel replays its journal."""
+        _run("mount", "-o", "loop", str(self._image), str(self.folder))
+
+    def unmount(self) -> None:
+        """Unmount it, at once or when its last file is closed."""
+        subprocess.run(["umount", "--lazy", str(self.folder)], check=False)
+
+    def lose_power(self) -> None:
+        """From now on nothing reaches the disk; what was not synced is lost."""
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, _SHUT_DOWN, _NO_FLUSH)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def loop_disk(image: Path, folder: Path) -> Iterator[LoopDisk]:
+    """A `LoopDisk`, mounted.
+
+    Raises:
+        DiskMissing: it cannot be.
+    """
+    disk = LoopDisk(image, folder)
+    disk.make()
+    try:
+        yield disk
+    finally:
+        disk.unmount()
+
+
+def fill(balloon: Path, until: Callable[[], bool], wait_s: float) -> None:
+    """Let a file take all space of its disk, and again, until a condition holds.
+
+    Raises:
+        TimeoutError: it did not in time.
+    """
+    deadline = time.monotonic() + wait_s
+    while not until():
+        _blow_up(balloon)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nobody took note of the full disk {balloon.parent}")
+        time.sleep(0.05)
+
+
+def inject(pid: int, fault: str, chance: random.Random, done: Callable[[], bool]) -> None:
+    """Have one of a process's next writes fail, or be its last, until a condition holds.
+
+    Args:
+        pid: of the process.
+        fault: as strace spells it: `error=EIO` or `signal=SIGKILL`.
+        chance: picks the write.
+        done: whether the fault has struck.
+
+    Raises:
+        RuntimeError: strace could not attach, or nothing struck in time.
+    """
+    when = chance.randint(1, CALLS_MAX)
+    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-p", str(pid)]
+    command += ["-e", f"inject=pwrite64:{fault}:when={when}"]
+    tracer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + INJECT_WAIT_S
+    try:
+        while not done():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{fault} at write {when} of process {pid} did not strike")
+            time.sleep(0.02)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            tracer.terminate()
+        tracer.communicate()
+
+
+def _run(*command: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise DiskMissing(f"no {command[0]}: {error.strerror}") from error
+    if done.returncode != 0:
+        raise DiskMissing(done.stderr.strip() or f"{command[0]} failed")
+
+
+def _blow_up(balloon: Path) -> None:
+    """Write until there is no space at all."""
+    with contextlib.suppress(OSError), balloon.open("ab", buffering=0) as file:
+        chunk = _CHUNK
+        while chunk:
+            written = file.write(chunk)
+            if written < len(chunk):
+                chunk = chunk[: len(chunk) // 2]
