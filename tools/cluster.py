@@ -126,9 +126,7 @@ class Cluster:
         self.port = port or nginx_port
         addresses = behind or [self.kafka.address] * nodes
         self.nodes = [
-            ClusterNode(
-                f"node-{number}", folder, node_port, f"kafka://{address}/{TOPIC}", entities
-            )
+            ClusterNode(f"node-{number}", folder, node_port, f"kafka://{address}/{TOPIC}", entities)
             for number, (node_port, address) in enumerate(
                 zip(node_ports, addresses, strict=True), 1
             )

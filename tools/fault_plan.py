@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tools.check_load import Operation
 from tools.check_model import Model
 
+
 class Fault(NamedTuple):
     """What is done next.
 

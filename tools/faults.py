@@ -202,9 +202,7 @@ class Faults:
         """It halts, since nobody knows what is on its disk now; the operator ends it."""
         node = self._cluster.nodes[index]
         pid = self._child(index, "node")
-        inject(
-            pid, "error=EIO", self._chance, lambda: self._status(node).get("state") == "halted"
-        )
+        inject(pid, "error=EIO", self._chance, lambda: self._status(node).get("state") == "halted")
         pids = self._tree(index)
         os.kill(pids[0], signal.SIGTERM)
         _wait_gone(pids)

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from tools.check_model import POISON
+
 COPIES_MAX: Final = 50
 _WAIT_S: Final = 20.0
 
@@ -19,7 +21,7 @@ def poison(cluster: str, chance: random.Random) -> list[bytes]:
         cluster: the cluster id, for those that claim to be ours.
         chance: makes each run's different.
     """
-    name = f"poison-{chance.getrandbits(32):08x}"
+    name = f"{POISON}{chance.getrandbits(32):08x}"
     ours: dict[str, Any] = {
         "id": name,
         "operation": "INSERT",

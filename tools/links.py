@@ -59,9 +59,7 @@ class Links:
         """Listen on a port of loopback (a free one for 0) that leads to another; the port."""
 
         async def listen() -> int:
-            async def accepted(
-                reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-            ) -> None:
+            async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 await self._carry(reader, writer, target_port)
 
             server = await asyncio.start_server(accepted, "127.0.0.1", port)

@@ -122,6 +122,8 @@ def usable(stamp: dict[str, str], wanted: str | None) -> bool:
 
 def make_environment() -> None:
     """Make `.venv` anew with the Python that runs this, pip included."""
+    if VENV.is_symlink():
+        fail(f"{VENV} is a symlink, and would be made anew where it leads to; remove it first")
     say(f"making .venv with {sys.executable} ({sys.version.split()[0]})")
     try:
         import ensurepip  # noqa: F401, PLC0415  # Debian ships it in a package of its own

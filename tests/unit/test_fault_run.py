@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
 from dataclasses import replace
 
@@ -11,9 +12,6 @@ import pytest
 from tools.check_load import Operation
 from tools.check_model import Model
 from tools.fault_plan import (
-    BROKER_FAULTS,
-    DISK_FAULT,
-    NODE_FAULTS,
     Fault,
     Recovery,
     lost,
@@ -21,24 +19,32 @@ from tools.fault_plan import (
     plan,
     table,
 )
+from tools.faults_records import poison
 
 BROKER = Recovery(Fault("broker killed", None), 3.0, 5.0, 2.0, Counter({201: 7, 503: 4, 504: 1}))
 NODE = Recovery(Fault("whole node killed", 1), 13.0, 0.0, 4.0, Counter({503: 2, 0: 3, 502: 1}))
 
 
-def first(count: int, seed: int, disk: int | None = 2) -> list[Fault]:
-    return list(itertools.islice(plan(seed, 3, disk), count))
+TARGETS = {
+    "worker killed": (0, 1, 2),
+    "node paused": (0, 1, 2),
+    "disk full": (2,),
+    "broker killed": None,
+}
+
+
+def first(count: int, seed: int) -> list[Fault]:
+    return list(itertools.islice(plan(seed, TARGETS), count))
 
 
 def test_every_kind_of_fault_comes_once_in_each_round() -> None:
-    kinds = {*NODE_FAULTS, *BROKER_FAULTS, DISK_FAULT}
-    planned = first(3 * len(kinds), seed=1)
-    for begin in range(0, len(planned), len(kinds)):
-        assert {fault.kind for fault in planned[begin : begin + len(kinds)]} == kinds
+    planned = first(10 * len(TARGETS), seed=1)
+    for begin in range(0, len(planned), len(TARGETS)):
+        assert {fault.kind for fault in planned[begin : begin + len(TARGETS)]} == TARGETS.keys()
     for fault in planned:
-        assert (fault.node is None) == (fault.kind in BROKER_FAULTS)
-        assert fault.kind != DISK_FAULT or fault.node == 2
-    assert {fault.node for fault in planned if fault.kind in NODE_FAULTS} == {0, 1, 2}
+        nodes = TARGETS[fault.kind]
+        assert fault.node is None if nodes is None else fault.node in nodes
+    assert {fault.node for fault in planned if fault.kind == "node paused"} == {0, 1, 2}
 
 
 def test_a_seed_gives_its_plan_again_and_another_seed_another_one() -> None:
@@ -46,8 +52,13 @@ def test_a_seed_gives_its_plan_again_and_another_seed_another_one() -> None:
     assert first(30, seed=1) != first(30, seed=2)
 
 
-def test_without_a_disk_of_its_own_no_disk_is_filled() -> None:
-    assert DISK_FAULT not in {fault.kind for fault in first(40, seed=1, disk=None)}
+def test_what_a_fault_run_throws_in_has_no_effect_in_the_model() -> None:
+    model = Model()
+    for position, value in enumerate(poison("a-cluster", random.Random(1))):
+        model.feed(position, value)
+    assert model.rows == {}
+    assert model.outcomes == {}
+    assert model.end == position + 1
 
 
 def test_a_fault_is_told_with_its_time_to_recover_and_what_clients_met() -> None:
