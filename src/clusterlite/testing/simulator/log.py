@@ -318,7 +318,9 @@ class SimulatedLog:
 
     def trim(self, position: int) -> None:
         """See `base.Log`; a run keeps its whole log."""
-        raise Halt("log_gap", f"nobody trims a simulated log, and not to {position}", "Do not")
+        raise Halt(
+            "log_gap", f"nobody trims a simulated log, and not to {position}", "Run it whole"
+        )
 
     def doorbell(self) -> int | None:
         """See `base.Log`; the number names the bell to the simulated loop only."""
