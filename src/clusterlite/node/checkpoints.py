@@ -41,6 +41,9 @@ REST_S: Final = 60.0
 """The least between two derivations, after one that found the replica right."""
 
 REST_FACTOR: Final = 10
+LOOK_EVERY_S: Final = 0.05
+"""Between two looks at whether anything is due: a tick of the engine is often shorter."""
+
 RETRY_S: Final = 5.0
 """Between two tries to derive, and between two proposals of a node."""
 
@@ -100,6 +103,7 @@ class Checkpoints:
         self._begun: int | None = None
         self._since: float | None = None
         self._propose_at = 0.0
+        self._look_at = 0.0
         self.verified = -1
         """The highest mark at which another node, or the log derived again, agreed."""
         self.reason: dict[str, str] | None = None
@@ -193,6 +197,9 @@ class Checkpoints:
         if self._closing or engine.follower is None or engine.is_over:
             return
         now = self._clock()
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_EVERY_S
         if self._dispute is not None and self._thread is None and now >= self._derive_at:
             if engine.doubt is None:
                 self._doubt(self._dispute)
