@@ -182,3 +182,34 @@ def test_a_keyed_patch_that_lost_a_try_goes_on_under_the_next_id_and_has_one_eff
                 assert again.headers["clusterlite-event"] == last
                 assert again.headers["etag"] == first_answer.headers["etag"]
         log.close()
+
+
+def test_a_keyed_patch_at_a_version_is_answered_by_the_try_that_was_applied(
+    tmp_path: Path,
+) -> None:
+    """Its first try asked for a row that this node did not have yet: that is no verdict."""
+    (tmp_path / "people.py").write_text(ENTITIES)
+    address = f"file:{tmp_path / 'log'}"
+    with Serve(tmp_path / "node", address, ("--entities", "people"), cwd=tmp_path) as node:
+        version = int(node.request("PUT", "/spans/s", {"low": 1, "high": 5}).headers["etag"][1:-1])
+        cluster = node.request("GET", "/-/cluster").json["cluster"]
+        body, asked = {"low": 2}, Condition(version)
+        ifs = {"if-match": f'"{version}"'}
+        fp = fingerprint("PATCH", "/spans/s", [], ifs, body)
+        first = keyed_event_id(cluster, "", "some")
+        tries = [
+            (first, "INSERT", {"id": "s", "low": 2, "high": 5}),
+            (attempt_event_id(first, 1), "PATCH", {"id": "s", "low": 2}),
+        ]
+        log = make_log(address)
+        log.open()
+        for event_id, operation, data in tries:
+            stamp = Stamp(event_id, "2026-11-22T20:00:00Z", cluster, "n", 0, fp=fp)
+            record = codec.encode(stamp, operation, "spans", data, schema=3, condition=asked)
+            end = log.append([record])[0].result(10)
+        log.close()
+        node.request("GET", "/spans/s", None, {"ClusterLite-Token": f"{cluster}:{end}"})
+        again = node.request("PATCH", "/spans/s", body, {"Idempotency-Key": "some", **ifs})
+        assert (again.status, again.json) == (200, {"id": "s", "low": 2, "high": 5})
+        assert again.headers["etag"] == f'"{end}"'
+        assert again.headers["idempotency-replayed"] == "true"

@@ -13,7 +13,7 @@ from clusterlite.errors import AppendUnknown, ConfigError, LogUnavailable
 from clusterlite.log.kafka import KafkaLog
 from tests.conftest import need_kafka
 from tests.http_node import check_problem, user
-from tests.processes import Serve, wait_until
+from tests.processes import Answer, Serve, wait_until
 from tools.kafka import KafkaBroker, KafkaCluster
 
 WAIT_S = 60.0
@@ -102,9 +102,7 @@ def test_a_node_writes_with_two_brokers_of_three_and_reads_only_with_one(
         first, second = (broker for broker in three.brokers if broker is not leading)
         try:
             first.pause()
-            eventually(lambda: node.request("POST", "/users", user()).status == 201, node.said)
-            second.pause()
-            doubtful = node.request("POST", "/users", user("Ben"), {"Prefer": "wait=1"})
+            doubtful = _write_in_doubt(node, second)
             check_problem(doubtful, 504, "outcome_unknown")
             assert node.request("GET", path).status == 200
 
@@ -124,6 +122,22 @@ def test_a_node_writes_with_two_brokers_of_three_and_reads_only_with_one(
         event = node.request("POST", doubtful.headers["location"] + "/settle").json
         names = [row["name"] for row in node.request("GET", "/users").json]
         assert names.count("Ben") == (event["status"] == "applied"), event
+
+
+def _write_in_doubt(node: Serve, broker: KafkaBroker) -> Answer:
+    """Write while a broker is paused that is needed, and leave it paused.
+
+    The report of an append from before it may come late, and shut the log: a write that is refused
+    for that never happened, and is sent again once the log takes writes.
+    """
+    for _ in range(5):
+        eventually(lambda: node.request("POST", "/users", user()).status == 201, node.said)
+        broker.pause()
+        answer = node.request("POST", "/users", user("Ben"), {"Prefer": "wait=1"})
+        if answer.status != 503:
+            break
+        broker.resume()
+    return answer
 
 
 def _state(node: Serve) -> str:

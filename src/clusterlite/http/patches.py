@@ -43,18 +43,34 @@ class Patches:
         """Merge the body into the row of the path."""
         value = request.json()
         write = RowsWrite(self._service, request, served, self._writes.stamp(request, value))
-        outcome = self._writes.remembered(write.stamp)
-        # An attempt that lost is no verdict on the request: see `_tried`.
-        if outcome is not None and outcome.code != "precondition_failed":
-            return write.judged(Applied(outcome, (), repeated=True))
-        part = partial_of(served.entity).read(request.body, check_key(key))
         asked = read_condition(request)
-        if part.data is None:
+        replay = self._replay(write, asked)
+        if replay is not None:
+            return replay
+        part = partial_of(served.entity).read(request.body, check_key(key))
+        if part.data is None or self._writes.remembered(write.stamp) is not None:
             return self._tried(request, served, part, asked, write.stamp)
-        if outcome is not None:
-            return write.judged(Applied(outcome, (), repeated=True))
         self._encode(write, Attempt("PATCH", {"id": key, **part.data}, asked))
         return self._writes.checked(write)
+
+    def _replay(self, first: RowsWrite, asked: Condition | None) -> Response | None:
+        """The answer to a request whose tries were judged before, as far as this node has got.
+
+        A try that lost says nothing of the request: the one after it may have been applied.
+        """
+        for number in range(TRIES):
+            stamp = first.stamp if number == 0 else self._again(first.stamp, number)
+            outcome = self._writes.remembered(stamp)
+            if outcome is None:
+                return None
+            write = RowsWrite(self._service, first.request, first.served, stamp)
+            judged = Applied(outcome, (), repeated=True)
+            if not self._is_lost(outcome, stamp, asked):
+                return write.judged(_as_asked(judged, asked))
+            if number == TRIES - 1:
+                lost = outcome._replace(code="contention", detail=CONTENTION)
+                return write.judged(judged._replace(outcome=lost))
+        return None
 
     @staticmethod
     def _encode(write: RowsWrite, attempt: Attempt) -> None:

@@ -231,11 +231,15 @@ class Checkpoints:
 
     def _append(self, mark: int) -> None:
         """Hand one to the log; whether it came there is seen when it is applied."""
-        connection = open_reader(self._replica)
         try:
-            own = own_hash(connection, mark)
-        finally:
-            connection.close()
+            connection = open_reader(self._replica)
+            try:
+                own = own_hash(connection, mark)
+            finally:
+                connection.close()
+        except apsw.Error as error:
+            _log.warning("checkpoint_put_off", error=str(error))
+            return
         if own is None:
             return
         checkpoint = Checkpoint(mark, own, self._node, self._incarnation)
@@ -249,7 +253,10 @@ class Checkpoints:
 
     def _begin(self, mark: int) -> None:
         self._derive_at = self._clock() + RETRY_S
-        self._thread = self._machine.start(lambda: self._derive(mark), "clusterlite-derive")
+        try:
+            self._thread = self._machine.start(lambda: self._derive(mark), "clusterlite-derive")
+        except RuntimeError as error:  # no thread can be had now; it is tried again
+            _log.warning("derive_put_off", error=str(error))
 
     def _derive(self, mark: int) -> None:
         """On a thread of its own."""

@@ -157,10 +157,10 @@ class Engine:
         """Take an event: appended with the others of this tick, answered once it is applied.
 
         One whose id is waited for already joins the waiters and is not appended, unless it is a
-        FENCE: the first of its id in the log decides for all.
+        FENCE, or every append of the id has failed: the first of its id in the log decides for all.
         """
         waiting = self._waiting.get(submission.event_id)
-        if waiting is not None and not _is_fence(submission.value):
+        if waiting is not None and waiting.may_come and not _is_fence(submission.value):
             position = waiting.appended if submission.early else None
             if position is not None:
                 submission.reply(Appended(position))
@@ -398,8 +398,11 @@ class Engine:
         waiting.records -= 1
         if waiting.records == 0 and self._waiting.get(submission.event_id) is waiting:
             self._answer(submission.event_id, error)
-        elif waiting.leaves(submission.reply):
+            return
+        if waiting.leaves(submission.reply):
             submission.reply(error)
+        if not waiting.replies and self._waiting.get(submission.event_id) is waiting:
+            self._left(self._waiting.pop(submission.event_id))
 
     # Following.
 

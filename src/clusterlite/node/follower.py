@@ -94,7 +94,10 @@ class Follower:
             LogError: the log cannot be read now.
             Strained: the machine lacks something; the same records come again.
         """
-        held = self._applier.wal.held()
+        try:
+            held = self._applier.wal.held()
+        except apsw.Error as error:
+            raise classified(error) from error
         if held is not None:
             raise Strained(
                 f"the replica cannot be written: {held}",

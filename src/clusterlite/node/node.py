@@ -370,9 +370,16 @@ class Node:
         applied = patched(part, asked, lambda: self._reader().row(selection, key), send, ends)
         if applied.outcome.verdict != APPLIED:
             raise rejected(applied.outcome, f"patch of {table}/{key}")
-        (row,) = [row for row in applied.rows if row.key == key and row.fields is not None]
-        values = [(row.fields or {}).get(column.name) for column in entity.declaration.columns]
-        return entity.from_stored(key, values, applied.outcome.position)
+        for row in reversed(applied.rows):
+            if row.key == key and row.fields is not None:
+                values = [row.fields.get(column.name) for column in entity.declaration.columns]
+                return entity.from_stored(key, values, applied.outcome.position)
+        raise NotFound(
+            "not_found",
+            applied.outcome.event_id,
+            applied.outcome.position,
+            text=f"patch of {table}/{key}: the table's own operations left no such row",
+        )
 
     def delete(
         self, entity: Entity, *, if_version: int | None = None, key: str | None = None

@@ -17,7 +17,7 @@ from clusterlite.core.names import fold
 from clusterlite.core.outcome import REJECTED, REJECTIONS, Applied, Outcome
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.core.schema import Incompatible, Table, check_spelling, evolve
-from clusterlite.errors import ClusterLiteError, Halt, SchemaRefused
+from clusterlite.errors import ClusterLiteError, Halt, LogError, SchemaRefused
 from clusterlite.log.base import Log
 from clusterlite.node.answers import Answer, Reached, Submission
 from clusterlite.node.engine import Engine
@@ -122,7 +122,12 @@ class Startup:
             self.phase = "declaring"
             self._declare(engine)
             return
-        if self._applier.committed.position < 0 and self._log.bounds().first > 0:
+        try:
+            trimmed = self._applier.committed.position < 0 and self._log.bounds().first > 0
+        except LogError:  # whoever follows the log says so
+            self._try_later()
+            return
+        if trimmed:
             engine.halt(
                 Halt(
                     "log_gap",

@@ -37,6 +37,13 @@ class Waiting:
                 return append.result()
         return None
 
+    @property
+    def may_come(self) -> bool:
+        """Whether a record of this id may be applied without another append."""
+        return not self.handed_over or any(
+            not append.done() or append.exception() is None for append in self.appends
+        )
+
     def leaves(self, reply: Reply) -> bool:
         """Take one out; False where it was answered already."""
         count = len(self.replies)

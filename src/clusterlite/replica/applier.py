@@ -136,6 +136,7 @@ class Applier:
         """
         done: list[Applied] = []
         self.met = []
+        settled = self._settled
         before = self.state.position
         written = {name: table.written for name, table in self.tables.items()}
         halt: Halt | None = None
@@ -146,6 +147,8 @@ class Applier:
             except Halt as error:
                 halt = error
             self._finish(before, written)
+            if settled is not None:
+                settle(self._connection, settled)
             self._connection.execute("COMMIT")
         except BaseException:
             # FULL and its like have ended the transaction already.
@@ -154,6 +157,8 @@ class Applier:
             self.met = []
             self._load()
             raise
+        if self._settled == settled:  # else it was set while this batch was applied
+            self._settled = None
         tables = self.committed.tables
         self.committed = self._commit_of(tables if tables == self.tables else dict(self.tables))
         if halt is not None:
@@ -394,9 +399,6 @@ class Applier:
                     "UPDATE _cl_schema SET written = ? WHERE table_name = ?", (table.written, name)
                 )
         prune(self._connection, self.state.floor)
-        if self._settled is not None:
-            settle(self._connection, self._settled)
-            self._settled = None
         if not store_state(self._connection, self.state, before, self._incarnation):
             raise Halt(
                 "replica_taken",

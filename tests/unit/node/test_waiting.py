@@ -92,6 +92,25 @@ def test_an_append_that_may_be_written_is_unknown_and_not_a_failure(
     assert answer.event_id == "e-1"
 
 
+def test_an_event_whose_append_failed_is_appended_again_when_it_is_sent_again(
+    node: Node, log: HeldLog
+) -> None:
+    log.holding.set()
+    record = insert(node, "e-1", "ann")
+    first = submit(node, "e-1", record)
+    log.wait_held(1)
+    (_, append) = log.held.pop()
+    append.set_exception(AppendUnknown("no acknowledgement came"))
+    log.holding.clear()
+    again = submit(node, "e-1", record)
+    answers = [future.result(WAIT_S) for future in (first, again)]
+    assert [answer.outcome.verdict for answer in answers if isinstance(answer, Applied)] == [
+        APPLIED,
+        APPLIED,
+    ]
+    assert names(node) == ["ann"]
+
+
 def test_an_append_that_never_left_is_told_at_once(
     node: Node, log: HeldLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
