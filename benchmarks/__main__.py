@@ -97,7 +97,7 @@ def main() -> None:
         parser.error("--rounds and --seconds are at least 1")
     if shutil.which("wrk") is None:
         sys.exit("bench: no wrk here (apt-get install wrk, as root on Debian)")
-    picked = arguments.rows or names
+    picked = arguments.rows or [row.name for row in ROWS if arguments.large or row.usual]
     figures = {row.name: Figure(row) for row in ROWS if row.name in picked}
     started, before = datetime.now(UTC), machine()
     if before["load"] > QUIET:

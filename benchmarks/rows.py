@@ -21,6 +21,7 @@ class Row:
         against: what it is compared with, empty for a limit of its own.
         at_least: lower bound of the ratio or figure; None where it is unbounded below.
         at_most: upper bound; a row without any bound is shown for information.
+        usual: measured where no row is named; the others with --large too.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Row:
     against: str = ""
     at_least: float | None = None
     at_most: float | None = None
+    usual: bool = True
 
     def met(self, value: float) -> bool | None:
         """Whether the ratio or figure is within the bounds, None where there are none."""
@@ -72,6 +74,7 @@ ROWS: Final = (
         "/s",
         "64 clients",
         at_least=0.8,
+        usual=False,
     ),
     Row(
         "overload-after",
@@ -79,6 +82,7 @@ ROWS: Final = (
         "/s",
         "before them",
         at_least=0.8,
+        usual=False,
     ),
     Row(
         "create-kafka",
@@ -113,6 +117,7 @@ ROWS: Final = (
         "/s",
         "creates on the same log, 32 clients",
         at_least=0.5,
+        usual=False,
     ),
     Row(
         "strong-reads-kafka",
@@ -120,6 +125,7 @@ ROWS: Final = (
         "/s",
         "creates on the same log, 32 clients",
         at_least=0.5,
+        usual=False,
     ),
     Row(
         "session-reads",
@@ -127,6 +133,7 @@ ROWS: Final = (
         "/s",
         "the same reads without a token",
         at_least=1 / 1.1,
+        usual=False,
     ),
     Row(
         "pocketbase-creates",
