@@ -27,22 +27,18 @@ from urllib.parse import quote, unquote, urlsplit
 
 from clusterlite.core.keys import check_idempotency_key, keyed_event_id
 from clusterlite.core.outcome import APPLIED, NEVER, Outcome, Result
+from clusterlite.core.rejections import rejection
 from clusterlite.core.token import Token
 from clusterlite.errors import (
     ClusterLiteError,
     ConfigError,
-    ConstraintFailed,
-    Exists,
     ForeignToken,
     InputError,
     KeyReused,
-    NotFound,
     NotServing,
     OutcomeUnknown,
-    PreconditionFailed,
     Problem,
     RecordTooLarge,
-    Rejected,
 )
 
 TIMEOUT_S: Final = 30.0
@@ -54,16 +50,6 @@ SETTLE_S: Final = 5.0
 
 _PAUSE_MIN_S: Final = 0.05
 _PAUSE_MAX_S: Final = 1.0
-_REJECTED: Final[dict[str, type[Rejected]]] = {
-    "exists": Exists,
-    "not_found": NotFound,
-    "precondition_failed": PreconditionFailed,
-    "unique": ConstraintFailed,
-    "foreign_key": ConstraintFailed,
-    "not_null": ConstraintFailed,
-    "datatype": ConstraintFailed,
-    "check": ConstraintFailed,
-}
 
 
 class Refused(ClusterLiteError):
@@ -351,7 +337,7 @@ class Client:
                 _good(refused)
             raise NotServing(f"no node took the {method} in time; it is closed and never happens")
         if outcome.verdict != APPLIED:
-            raise _rejected(outcome)
+            raise rejection(outcome)
         found = Row({**(row or {}), "id": outcome.results[0].key})
         found.version = outcome.position
         return found
@@ -451,7 +437,7 @@ def _good(answer: _Answer) -> _Answer:
             document.get("version"),
             detail,
         )
-        raise _rejected(outcome)
+        raise rejection(outcome)
     if code in {"invalid", "malformed"}:
         wrong = [Problem(e["pointer"], e["code"], e["message"]) for e in document["errors"]]
         raise InputError(wrong, malformed=code == "malformed")
@@ -463,19 +449,6 @@ def _good(answer: _Answer) -> _Answer:
     if code in kinds:
         raise kinds[code](detail)
     raise Refused(answer.status, code or "unknown", detail)
-
-
-def _rejected(outcome: Outcome) -> Rejected:
-    code = outcome.code or outcome.verdict
-    return _REJECTED.get(code, Rejected)(
-        code,
-        outcome.event_id,
-        outcome.position,
-        field=outcome.field,
-        index=outcome.change,
-        version=outcome.version,
-        text=outcome.detail or code,
-    )
 
 
 def _written(answer: _Answer) -> dict[str, Any]:

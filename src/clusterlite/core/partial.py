@@ -29,7 +29,7 @@ from pydantic_core import SchemaValidator
 from clusterlite.core.entity import Entity, invalid
 from clusterlite.core.event import Condition
 from clusterlite.core.fields import Json, Stored
-from clusterlite.core.outcome import Outcome
+from clusterlite.core.outcome import Applied, Outcome
 from clusterlite.core.patch import difference, merge
 from clusterlite.core.schema import Column
 from clusterlite.errors import InputError, Problem
@@ -112,6 +112,11 @@ class Part(NamedTuple):
             return Attempt("PATCH", bare, Condition(present=False))
         version, values = found
         return Attempt("PATCH", bare | self.of.changed(self, values), Condition(version))
+
+
+def contended(judged: Applied) -> Applied:
+    """A patch whose last try lost, as its caller is told."""
+    return judged._replace(outcome=judged.outcome._replace(code="contention", detail=CONTENTION))
 
 
 def may_try_again(outcome: Outcome, asked: Condition | None) -> bool:

@@ -18,7 +18,7 @@ from clusterlite.core.entity import check_key
 from clusterlite.core.event import Condition, Stamp
 from clusterlite.core.keys import attempt_event_id
 from clusterlite.core.outcome import Applied, Outcome
-from clusterlite.core.partial import CONTENTION, TRIES, Attempt, Part, may_try_again, partial_of
+from clusterlite.core.partial import TRIES, Attempt, Part, contended, may_try_again, partial_of
 from clusterlite.http.messages import Prefer, Request, Response
 from clusterlite.http.service import WAIT_S, Served, Service
 from clusterlite.http.writes import RowsWrite, Write, Writes, read_condition
@@ -68,8 +68,7 @@ class Patches:
             if not self._is_lost(outcome, stamp, asked):
                 return write.judged(_as_asked(judged, asked))
             if number == TRIES - 1:
-                lost = outcome._replace(code="contention", detail=CONTENTION)
-                return write.judged(judged._replace(outcome=lost))
+                return write.judged(contended(judged))
         return None
 
     @staticmethod
@@ -113,8 +112,7 @@ class Patches:
             if not self._is_lost(judged.outcome, stamp, asked):
                 return write.judged(_as_asked(judged, asked))
             if number == TRIES or (outcome is None and time.monotonic() > ends):
-                lost = judged.outcome._replace(code="contention", detail=CONTENTION)
-                return write.judged(judged._replace(outcome=lost))
+                return write.judged(contended(judged))
 
     def _again(self, first: Stamp, number: int) -> Stamp:
         event_id = attempt_event_id(first.id, number) if first.fp else uuid7()

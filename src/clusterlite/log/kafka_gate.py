@@ -67,11 +67,16 @@ class Gate:
         self._next_probe = 0.0
 
     def shut_for(self, reason: str) -> None:
-        """Shut it; the first reason stays until it opens."""
+        """Shut it; the first reason stays until it opens, or until nobody answers."""
         if self.shut is None:
             self.shut = reason
             self._next_probe = 0.0
             self._pause_s = PAUSE_S_MIN
+
+    def nobody_answers(self, reason: str) -> None:
+        """Shut it: this says more than whatever shut it before, so it is what is told from now."""
+        self.shut_for(reason)
+        self.shut = reason
 
     def append_failed(self, error: KafkaError) -> None:
         """Shut it unless the fault lies with the one record."""

@@ -244,7 +244,7 @@ class KafkaProducer:
             self._fatal = True
             self._gate.shut_for(f"the producer failed: {error.str()}")
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._gate.shut_for(plainly(error))
+            self._gate.nobody_answers(plainly(error))
 
     def _on_statistics(self, statistics: str) -> None:
         lost = lost_leader(statistics, self._topic)

@@ -31,17 +31,14 @@ from clusterlite.core.operations import TableOperations
 from clusterlite.core.outcome import APPLIED, NEVER, REJECTIONS, Applied, Outcome, Row
 from clusterlite.core.partial import Attempt, partial_of, spelled
 from clusterlite.core.registry import EntityRegistry
+from clusterlite.core.rejections import rejection
 from clusterlite.core.token import Token
 from clusterlite.core.transaction import AnyChange, class_of
 from clusterlite.errors import (
     ClusterLiteError,
     ConfigError,
-    ConstraintFailed,
-    Contention,
-    Exists,
     NotFound,
     NotServing,
-    PreconditionFailed,
     Rejected,
 )
 from clusterlite.log.base import Log
@@ -60,18 +57,6 @@ OPEN_WAIT_S: Final = 120.0
 LIST_MAX: Final = 10_000
 
 _CLOSED: Final = "its id was closed by settle before it came; write again with a new key"
-
-_REJECTIONS: Final[dict[str, type[Rejected]]] = {
-    "exists": Exists,
-    "contention": Contention,
-    "not_found": NotFound,
-    "precondition_failed": PreconditionFailed,
-    "unique": ConstraintFailed,
-    "foreign_key": ConstraintFailed,
-    "not_null": ConstraintFailed,
-    "datatype": ConstraintFailed,
-    "check": ConstraintFailed,
-}
 
 
 class Node:
@@ -622,21 +607,13 @@ def rejected(outcome: Outcome, what: str) -> Rejected:
         what: the write, as its caller knows it.
     """
     code = outcome.code or outcome.verdict
-    kind = _REJECTIONS.get(code, Rejected)
+    kind: type[Rejected] | None = None
     why = _CLOSED if code == NEVER else REJECTIONS.get(code, code)
     if code == "precondition_failed" and outcome.version is None:
         kind, why = NotFound, REJECTIONS["not_found"]
     elif code == "precondition_failed":
         why += f"; its version is {outcome.version}"
-    return kind(
-        code,
-        outcome.event_id,
-        outcome.position,
-        field=outcome.field,
-        index=outcome.change,
-        version=outcome.version,
-        text=f"{what}: {outcome.detail or why}",
-    )
+    return rejection(outcome, f"{what}: {outcome.detail or why}", kind)
 
 
 def _unexpected(answer: Answer) -> ClusterLiteError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from clusterlite.core.event import Condition
 from clusterlite.core.outcome import Applied
-from clusterlite.core.partial import CONTENTION, TRIES, Attempt, Part, may_try_again
+from clusterlite.core.partial import TRIES, Attempt, Part, contended, may_try_again
 
 
 def patched(
@@ -36,4 +36,4 @@ def patched(
             return applied
         if number == TRIES or time.monotonic() > ends:
             break
-    return applied._replace(outcome=applied.outcome._replace(code="contention", detail=CONTENTION))
+    return contended(applied)

@@ -261,7 +261,7 @@ class Runtime:
         """Nobody writes before the node has caught up: it might be the wrong log."""
         engine = self.engine
         trouble = engine.trouble
-        if self._ready.is_set() or (trouble is not None and trouble.state in OVER):
+        if self._ready.is_set() or engine.is_over:
             engine.submit(submission)
         elif trouble is not None and trouble.state == "log_unreachable":
             submission.reply(LogUnavailable(str(trouble.error)))
