@@ -61,6 +61,12 @@ def test_the_first_reason_is_the_one_that_is_told(gate: Gate) -> None:
     assert gate.shut == "the cause"
 
 
+def test_that_nobody_answers_says_more_than_the_reason_before(gate: Gate) -> None:
+    gate.shut_for("the partition has no leader")
+    gate.nobody_answers("no broker can be reached")
+    assert gate.shut == "no broker can be reached"
+
+
 def test_a_barrier_decodes_to_the_five_fields_and_no_two_are_equal() -> None:
     first, second = json.loads(barrier_bytes()), json.loads(barrier_bytes())
     assert first["operation"] == "BARRIER"
