@@ -47,15 +47,15 @@ bench-large: ## the same with more rows, more records to catch up with, and a mi
 
 cluster: ## a real Kafka, three nodes and Nginx on port 8082, until Ctrl-C
 	@$(SETUP) dev kafka nginx
-	@exec $(BIN)/python -m tools.cluster $(ARGS)
+	@exec $(BIN)/python -m clusterlite.testing.cluster $(ARGS)
 
 cluster-check: ## load a cluster while a node is killed, then compare with the topic
 	@$(SETUP) dev kafka nginx
-	@exec $(BIN)/python -m tools.cluster_check $(ARGS)
+	@exec $(BIN)/python -m clusterlite.testing.faults.cluster_check $(ARGS)
 
 fault-run: ## faults in turn under load for ten minutes; ARGS="--minutes 2 --seed 7"
 	@$(SETUP) dev kafka nginx
-	@exec $(BIN)/python -m tools.fault_run $(ARGS)
+	@exec $(BIN)/python -m clusterlite.testing.faults $(ARGS)
 
 soak: ## simulated clusters with new seeds; TIME=10m, SEED=7 to begin there
 	@$(SETUP) dev

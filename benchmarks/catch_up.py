@@ -34,7 +34,7 @@ from clusterlite.node.ids import uuid7
 from clusterlite.replica.applier import Applier
 from clusterlite.replica.database import Connection, open_writer
 from clusterlite.replica.state import take_over
-from tools.cluster import ROOT
+from tools.setup import ROOT
 
 RECORDS: Final = 200_000
 RECORDS_LARGE: Final = 1_000_000

@@ -15,7 +15,7 @@ from benchmarks.report import Sample, Samples
 from clusterlite import Node
 from clusterlite.examples.users import User
 from clusterlite.log.open import make_log
-from tools.cluster import ClusterNode
+from clusterlite.testing.cluster.nodes import ClusterNode
 
 FEW: Final = 10_000
 MANY: Final = 1_000_000

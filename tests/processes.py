@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 
 import pytest
 
-from tools.kafka import free_ports
+from clusterlite.testing.cluster.kafka import free_ports
 
 WAIT_S = 30.0
 

@@ -260,7 +260,7 @@ def provide(names: Sequence[str]) -> list[str]:
 
 def fetch_jars() -> bool:
     """Fetch Kafka's jars into `.cache` where they are not yet."""
-    command = [str(VENV / "bin" / "python"), "-m", "tools.kafka", "jars"]
+    command = [str(VENV / "bin" / "python"), "-m", "clusterlite.testing.cluster.kafka", "jars"]
     with JARS_LOG.open("w") as output:
         done = subprocess.run(
             command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False

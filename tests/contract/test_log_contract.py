@@ -12,8 +12,8 @@ from clusterlite.log.base import Log
 from clusterlite.log.file import FileLog
 from clusterlite.log.kafka import KafkaLog
 from clusterlite.log.memory import MemoryLog, MemoryStore
+from clusterlite.testing.cluster.kafka import KafkaCluster
 from clusterlite.testing.log_contract import LogContract, Logs
-from tools.kafka import KafkaCluster
 
 
 @pytest.fixture(params=["memory", "file", "kafka"])

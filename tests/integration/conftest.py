@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from clusterlite.log.kafka import KafkaLog
+from clusterlite.testing.cluster.kafka import KafkaBroker, KafkaCluster
 from tests.http_node import http_node
 from tests.processes import Serve
-from tools.kafka import KafkaBroker, KafkaCluster
 
 OpenLog = Callable[..., KafkaLog]
 

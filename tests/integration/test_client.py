@@ -13,9 +13,9 @@ import pytest
 from clusterlite import Exists, InputError, KeyReused, NotServing, OutcomeUnknown, Rejected
 from clusterlite.client import Client, Refused, _Address, _Answer, _Lost
 from clusterlite.core.keys import keyed_event_id
+from clusterlite.testing.cluster.kafka import free_ports
 from tests.http_node import make_node, user
 from tests.processes import Serve, kill, wait_until
-from tools.kafka import free_ports
 
 CREATES = 600
 

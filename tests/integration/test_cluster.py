@@ -14,10 +14,10 @@ from typing import Any, Self
 
 import pytest
 
+from clusterlite.testing.cluster.kafka import KafkaCluster
+from clusterlite.testing.cluster.nginx import Nginx
 from tests.conftest import StartNginx
 from tests.processes import Answer, Serve, alive, kill, request, wait_until
-from tools.kafka import KafkaCluster
-from tools.nginx import Nginx
 
 CLIENTS = 6
 WRITES_AROUND_A_KILL = 60

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from clusterlite.testing.cluster.kafka import KafkaCluster
+from clusterlite.testing.cluster.nginx import Nginx
 from tests.conftest import StartNginx, need_kafka
 from tests.processes import Serve, request, wait_until
-from tools.kafka import KafkaCluster
-from tools.nginx import Nginx
 
 PERSON = {"name": "Ann", "email": "ann@example.com"}
 FAILS_FAST_S = 2.0

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from clusterlite.testing.cluster.kafka import free_ports
 from tests.processes import Answer, request, wait_until
-from tools.kafka import free_ports
 
 HEALTHCHECK = Path(__file__).resolve().parents[2] / "deploy" / "healthcheck.py"
 

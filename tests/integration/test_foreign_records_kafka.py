@@ -23,12 +23,12 @@ from clusterlite.core.names import is_key
 from clusterlite.log.kafka import KafkaLog
 from clusterlite.replica.folder import DataFolder
 from clusterlite.replica.verify import verify
+from clusterlite.testing.cluster.kafka import KafkaCluster
 from tests.foreign_events import Person, person, plain
 from tests.foreign_records import CASES, DECLARED, ENTITIES, people
 from tests.nodes import follows
 from tests.processes import Answer, Serve, wait_until
 from tests.support import replay
-from tools.kafka import KafkaCluster
 
 WAIT_S = 20.0
 PIECE = 60

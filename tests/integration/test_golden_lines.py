@@ -13,10 +13,10 @@ import pytest
 from clusterlite.core import codec
 from clusterlite.core.event import OPERATIONS, ROW_OPERATIONS, Change, Stamp
 from clusterlite.node.ids import timestamp
+from clusterlite.testing.cluster.kafka import KafkaCluster
 from tests.go_program import GOLDEN, FileSide, GoSide, KafkaSide, go_decode, go_event, go_rows
 from tests.http_node import check_problem, http_node, make_node, position, user
 from tests.processes import WAIT_S, Answer, Serve
-from tools.kafka import KafkaCluster
 
 ANN = {"id": "e5145b64-49eb-4f59-8634-e56a10e130e4", "name": "Ann", "email": "ann@example.com"}
 BEN = "8226ba44-6c8d-411c-a19b-4a7072bc798f"

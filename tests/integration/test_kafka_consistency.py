@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from clusterlite import Bounded, Node
+from clusterlite.testing.cluster.kafka import KafkaCluster
 from tests.nodes import User, user
 from tests.processes import WAIT_S
-from tools.kafka import KafkaCluster
 
 READS = 200
 CLIENTS = 20

@@ -12,9 +12,9 @@ from confluent_kafka import KafkaError
 
 from clusterlite.errors import AppendUnknown, LogUnavailable
 from clusterlite.log.kafka import KafkaLog
+from clusterlite.testing.cluster.kafka import KafkaBroker, KafkaCluster
 from tests.conftest import need_kafka
 from tests.processes import wait_until
-from tools.kafka import KafkaBroker, KafkaCluster
 
 WAIT_S = 40.0
 FAST_S = 0.1

@@ -17,8 +17,8 @@ from clusterlite.errors import (
 )
 from clusterlite.log.base import Log, Record
 from clusterlite.log.kafka import KafkaLog
+from clusterlite.testing.cluster.kafka import KafkaCluster
 from tests.integration.conftest import OpenLog
-from tools.kafka import KafkaCluster
 
 WAIT_S = 20.0
 

@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from clusterlite.testing.cluster.kafka import KafkaCluster
 from tests.cli import cli
-from tools.kafka import KafkaCluster
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from confluent_kafka.admin import AdminClient
 
 from clusterlite.errors import AppendUnknown, ConfigError, LogUnavailable
 from clusterlite.log.kafka import KafkaLog
+from clusterlite.testing.cluster.kafka import KafkaBroker, KafkaCluster
 from tests.conftest import need_kafka
 from tests.http_node import check_problem, user
 from tests.processes import Answer, Serve, wait_until
-from tools.kafka import KafkaBroker, KafkaCluster
 
 WAIT_S = 60.0
 

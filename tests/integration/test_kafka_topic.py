@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from clusterlite.errors import ConfigError, LogUnavailable
 from clusterlite.log.kafka import KafkaLog
-from tools.kafka import KafkaCluster
+from clusterlite.testing.cluster.kafka import KafkaCluster
 
 WAIT_S = 20.0
 SAFE = {"retention.ms": "-1", "message.timestamp.type": "LogAppendTime"}

@@ -14,10 +14,11 @@ from typing import NamedTuple, Self
 import pytest
 
 from clusterlite.http.protocol import KEEP_ALIVE_S
+from clusterlite.testing.cluster.kafka import free_ports
+from clusterlite.testing.cluster.nginx import Nginx
+from clusterlite.testing.cluster.place import NGINX_CONFIG
 from tests.conftest import StartNginx
 from tests.processes import request
-from tools.kafka import free_ports
-from tools.nginx import CONFIG, Nginx
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 NODES = 3
@@ -196,5 +197,5 @@ def test_a_stream_passes_as_it_comes(nginx: Nginx, nodes: Nodes) -> None:
 def test_nginx_lets_go_of_an_idle_connection_before_a_node_does() -> None:
     """Else it would send a write into a connection that is just being closed."""
     default_s = 60
-    assert "keepalive_timeout" not in CONFIG.read_text()
+    assert "keepalive_timeout" not in NGINX_CONFIG.read_text()
     assert default_s < KEEP_ALIVE_S

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from clusterlite.testing.cluster.kafka import KafkaBroker, KafkaCluster
 from tests.conftest import need_kafka
 from tests.http_node import check_problem, position
 from tests.processes import Answer, Serve, wait_until
-from tools.kafka import KafkaBroker, KafkaCluster
 
 PERSON = {"name": "Ann", "email": "ann@example.com"}
 FAST_S = 0.1

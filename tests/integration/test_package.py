@@ -72,6 +72,7 @@ def test_the_wheel_holds_every_file_of_the_package_once(wheel: Path) -> None:
         for file in folder.rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
+    files.add("clusterlite/testing/cluster/nginx.conf")  # of deploy/
     held = [name for name in names(wheel) if ".dist-info/" not in name]
     assert len(held) == len(set(held))
     assert set(held) == files

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from clusterlite.testing.cluster.kafka import free_ports
 from tests.processes import WAIT_S, Serve, request, wait_until
-from tools.kafka import free_ports
 
 ODD = "a näme with späces #1? 100%"
 TEXT = ("--log-format", "text")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tools import check_load
-from tools.check_load import Answer, Operation
-from tools.check_model import Model, check_contents, check_equal, check_history
+from clusterlite.testing.faults import check_load
+from clusterlite.testing.faults.check_load import Answer, Operation
+from clusterlite.testing.faults.check_model import Model, check_contents, check_equal, check_history
 
 HASH = "ab" * 32
 

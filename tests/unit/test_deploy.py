@@ -23,8 +23,8 @@ from clusterlite.cli.commands import EXIT_USAGE, app
 from clusterlite.config import Settings
 from clusterlite.log.kafka import KafkaLog
 from clusterlite.log.open import make_log
+from clusterlite.testing.cluster.nginx import Nginx, NginxMissing
 from tests.processes import leave_out
-from tools.nginx import Nginx, NginxMissing
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

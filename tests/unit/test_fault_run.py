@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from tools.check_load import Operation
-from tools.check_model import Model
-from tools.fault_plan import (
+from clusterlite.testing.faults.check_load import Operation
+from clusterlite.testing.faults.check_model import Model
+from clusterlite.testing.faults.plan import (
     Fault,
     Recovery,
     lost,
@@ -19,7 +19,7 @@ from tools.fault_plan import (
     plan,
     table,
 )
-from tools.faults_records import poison
+from clusterlite.testing.faults.records import poison
 
 BROKER = Recovery(Fault("broker killed", None), 3.0, 5.0, 2.0, Counter({201: 7, 503: 4, 504: 1}))
 NODE = Recovery(Fault("whole node killed", 1), 13.0, 0.0, 4.0, Counter({503: 2, 0: 3, 502: 1}))

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from clusterlite.cli.entities import load_entities
+from clusterlite.testing.cluster.nginx import find_nginx
 from tests.cli import cli
 from tests.conftest import need_nginx
-from tools.nginx import find_nginx
 
 ROOT = Path(__file__).resolve().parents[3]
 FILES = {

@@ -14,9 +14,9 @@ from clusterlite.cli import logs
 from clusterlite.errors import LogUnavailable
 from clusterlite.log.file import FileLog
 from clusterlite.log.look import FileLook
+from clusterlite.testing.cluster.kafka import free_ports
 from tests.cli import cli
 from tests.nodes import put
-from tools.kafka import free_ports
 
 
 @pytest.fixture

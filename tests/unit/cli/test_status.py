@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from clusterlite.cli import status
+from clusterlite.testing.cluster.kafka import free_ports
 from tests.cli import Done, cli
-from tools.kafka import free_ports
 
 
 def node(position: int, running: str, cluster: str = "c", name: str = "") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from tools.check_model import POISON
+from clusterlite.testing.faults.check_model import POISON
 
 COPIES_MAX: Final = 50
 _WAIT_S: Final = 20.0

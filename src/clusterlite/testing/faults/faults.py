@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tools.cluster import TOPIC, Cluster, ClusterNode
-from tools.fault_plan import Fault
-from tools.faults_disk import LoopDisk, fill, inject
-from tools.faults_records import COPIES_MAX, last_records, poison, produce
-from tools.kafka_broker import KafkaBroker
+from clusterlite.testing.cluster.broker import KafkaBroker
+from clusterlite.testing.cluster.nodes import TOPIC, Cluster, ClusterNode
+from clusterlite.testing.faults.disk import LoopDisk, fill, inject
+from clusterlite.testing.faults.plan import Fault
+from clusterlite.testing.faults.records import COPIES_MAX, last_records, poison, produce
 
 PAUSE_S: Final = 5.0
 BROKER_PAUSE_S: Final = 12.0

@@ -1,4 +1,4 @@
-"""Kafka's jars, fetched once by Maven into `.cache/kafka/` of the clone (18 s, 43 MB)."""
+"""Kafka's jars, fetched once by Maven into a folder of the cache (18 s, 43 MB)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-POM = ROOT / "tools" / "kafka" / "pom.xml"
-CACHE = ROOT / ".cache" / "kafka"
+from clusterlite.testing.cluster.place import CACHE
+
+POM = Path(__file__).with_name("kafka.pom.xml")
+JARS = CACHE / "kafka"
 
 
 class KafkaMissing(Exception):
@@ -25,13 +26,13 @@ def fetch_jars(timeout_s: float = 600.0) -> Path:
     """
     if shutil.which("java") is None:
         raise KafkaMissing("no java on the path: install a Java 17 runtime or newer")
-    libs = CACHE / f"libs-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+    libs = JARS / f"libs-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
     if libs.exists():
         return libs
     if shutil.which("mvn") is None:
         raise KafkaMissing("no mvn on the path: install Maven, which fetches Kafka's jars")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+    JARS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=JARS) as scratch:
         fresh = Path(scratch) / "libs"
         _maven(fresh, timeout_s)
         # Another process may have been as quick; its copy is as good.

@@ -1,7 +1,7 @@
 """A real Kafka on loopback, for tests and for `make cluster`.
 
-    python -m tools.kafka jars                        fetch the jars once (Maven, Java 17)
-    python -m tools.kafka run --brokers 3 --folder F  run brokers until Ctrl-C
+    python -m clusterlite.testing.cluster.kafka jars    fetch the jars once (Maven, Java 17)
+    … kafka run --brokers 3 --folder F                  run brokers until Ctrl-C
 
     with KafkaCluster(Path("folder"), brokers=1) as kafka:
         kafka.address                                 "127.0.0.1:21734"
@@ -27,8 +27,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tools.kafka_broker import HEAP, HOST, START_TIMEOUT_S, Door, KafkaBroker, KafkaNotStarted
-from tools.kafka_jars import KafkaMissing, fetch_jars
+from clusterlite.testing.cluster.broker import (
+    HEAP,
+    HOST,
+    START_TIMEOUT_S,
+    Door,
+    KafkaBroker,
+    KafkaNotStarted,
+)
+from clusterlite.testing.cluster.jars import KafkaMissing, fetch_jars
 
 __all__ = ["KafkaBroker", "KafkaCluster", "KafkaMissing", "KafkaNotStarted", "fetch_jars"]
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tools.check_load import Operation
+from clusterlite.testing.faults.check_load import Operation
 
 POISON = "poison-"
 """What the ids of records begin with that a fault run throws in, and no node may apply."""

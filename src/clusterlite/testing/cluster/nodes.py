@@ -1,6 +1,6 @@
 """A cluster on this machine: a real Kafka, three nodes and a real Nginx, until Ctrl-C.
 
-    python -m tools.cluster [--folder F] [--port 8082] [--brokers 1]
+    python -m clusterlite.testing.cluster [--folder F] [--port 8082] [--brokers 1]
 
 Everything of it stands in one folder, its logs too; `state.json` there tells the checker where
 things are. A node whose whole tree died is started again after a second.
@@ -23,13 +23,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
-from tools.kafka import KafkaCluster, free_ports
-from tools.kafka_broker import Door
-from tools.links import Links
-from tools.nginx import Nginx
+from clusterlite.testing.cluster.broker import Door
+from clusterlite.testing.cluster.kafka import KafkaCluster, free_ports
+from clusterlite.testing.cluster.links import Links
+from clusterlite.testing.cluster.nginx import Nginx
+from clusterlite.testing.cluster.place import CACHE
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / ".cache" / "cluster"
+FOLDER = CACHE / "cluster"
 TOPIC = "db_events"
 READY_WAIT_S = 60.0
 RESTART_S = 1.0
@@ -266,7 +266,3 @@ def _refuse_taken(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             sys.exit(f"port {port} is taken ({os.strerror(error.errno or 0)}); use --port")
-
-
-if __name__ == "__main__":
-    main()

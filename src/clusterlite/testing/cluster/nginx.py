@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-CONFIG = Path(__file__).resolve().parent.parent / "deploy" / "nginx.conf"
+from clusterlite.testing.cluster.place import NGINX_CONFIG
 
 _MAIN = """
 daemon off;
@@ -59,7 +59,7 @@ class Nginx:
         self._folder = folder
         self._binary = find_nginx()
         folder.mkdir(parents=True, exist_ok=True)
-        site = CONFIG.read_text()
+        site = NGINX_CONFIG.read_text()
         site = re.sub(
             r"server node-(\d):8082", lambda m: f"server 127.0.0.1:{nodes[int(m[1]) - 1]}", site
         )

@@ -1,6 +1,6 @@
 """A run of faults, in turn, under load: of processes, links, brokers, records, disks, clocks.
 
-    python -m tools.fault_run [--minutes 10] [--seed N] [--clients 16] [--brokers 1|3] [--only K]
+    python -m clusterlite.testing.faults [--minutes 10] [--seed N] [--brokers 1|3] [--only K]
 
 Starts a real Kafka, three nodes and Nginx in a scratch folder. Clients create, update and delete
 through Nginx and at the nodes themselves, half of it with an Idempotency-Key. After each fault it
@@ -31,14 +31,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from tools.check_load import Connection, Load
-from tools.cluster import Cluster, ClusterNode
-from tools.cluster_check import SHOWN_MAX, Check
-from tools.fault_plan import Fault, Recovery, acknowledged, lost, not_back, plan, table
-from tools.faults import Faults, Parts
-from tools.faults_clock import find_faketime, own_clock
-from tools.faults_disk import DiskMissing, loop_disk, small_disk
-from tools.links import Links
+from clusterlite.testing.cluster.links import Links
+from clusterlite.testing.cluster.nodes import Cluster, ClusterNode
+from clusterlite.testing.faults.check_load import Connection, Load
+from clusterlite.testing.faults.clock import find_faketime, own_clock
+from clusterlite.testing.faults.cluster_check import SHOWN_MAX, Check
+from clusterlite.testing.faults.disk import DiskMissing, loop_disk, small_disk
+from clusterlite.testing.faults.faults import Faults, Parts
+from clusterlite.testing.faults.plan import (
+    Fault,
+    Recovery,
+    acknowledged,
+    lost,
+    not_back,
+    plan,
+    table,
+)
 
 NODES: Final = 3
 QUIET_S: Final = 3.0
@@ -52,7 +60,9 @@ CLIENT_PAUSE_S: Final = 0.05
 
 def main() -> None:
     """Run, print, and exit with 1 where anything is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tools.fault_run", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m clusterlite.testing.faults", description=__doc__
+    )
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--clients", type=int, default=16)
@@ -201,7 +211,3 @@ def _status(node: ClusterNode) -> dict[str, Any]:
         return found
     finally:
         connection.close()
-
-
-if __name__ == "__main__":
-    main()

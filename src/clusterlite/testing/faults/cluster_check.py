@@ -1,6 +1,6 @@
 """`make cluster-check`: load through Nginx while nodes are killed, then compare with the topic.
 
-    python -m tools.cluster_check [--operations 10000] [--clients 16] [--seed N]
+    … faults.cluster_check [--operations 10000] [--clients 16] [--seed N]
 
 Runs against the cluster that `make cluster` started, or starts one in a scratch folder. The
 checker shares no code with the product: it reads the topic by a consumer of its own, replays it
@@ -25,9 +25,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from tools.check_load import Connection, Load, Operation
-from tools.check_model import Model, check_contents, check_equal, check_history
-from tools.cluster import FOLDER, Cluster
+from clusterlite.testing.cluster.nodes import FOLDER, Cluster
+from clusterlite.testing.faults.check_load import Connection, Load, Operation
+from clusterlite.testing.faults.check_model import Model, check_contents, check_equal, check_history
 
 SETTLE_WAIT_S = 60.0
 SHOWN_MAX = 20
@@ -64,7 +64,7 @@ def check(state: Path, operations: int, clients: int, seed: int) -> list[str]:
 
 
 def read_state(state: Path) -> dict[str, Any]:
-    """Where the parts of a cluster are; see `tools.cluster`."""
+    """Where the parts of a cluster are; see `clusterlite.testing.cluster.nodes`."""
     found: dict[str, Any] = json.loads(state.read_text())
     return found
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple
 
-from tools.check_load import Operation
-from tools.check_model import Model
+from clusterlite.testing.faults.check_load import Operation
+from clusterlite.testing.faults.check_model import Model
 
 
 class Fault(NamedTuple):

@@ -1,0 +1,5 @@
+"""`python -m clusterlite.testing.cluster`: see `nodes`."""
+
+from clusterlite.testing.cluster.nodes import main
+
+main()
