@@ -11,7 +11,7 @@ import pytest
 from clusterlite.core import codec
 from clusterlite.core.outcome import NEVER
 from clusterlite.errors import AppendUnknown
-from clusterlite.node import engine, follower, runtime
+from clusterlite.node import engine, follower, runtime, writes
 from clusterlite.node.answers import Reached
 from clusterlite.replica import applier, changes
 
@@ -86,7 +86,7 @@ def token_is_not_waited_for(patch: Patch) -> None:
 
 
 def unknown_told_as_not_written(patch: Patch) -> None:
-    patch.setattr(engine, "_NEVER_APPENDED", (*engine._NEVER_APPENDED, AppendUnknown))
+    patch.setattr(writes, "_NEVER_APPENDED", (*writes._NEVER_APPENDED, AppendUnknown))
 
 
 def preconditions_are_not_judged(patch: Patch) -> None:

@@ -1,7 +1,6 @@
-"""The engine: gathers writes, appends them, applies the log and answers.
+"""The engine: has writes appended (`writes`), applies the log, answers, and says what is wrong.
 
     submit --> pending --append--> log --read--> apply --outcome--> reply
-                  (gathered while an append is under way: adaptive group commit)
 
 Threads:
 1. The engine's own thread handles the link, the append, and the apply of a log with a doorbell.
@@ -14,12 +13,9 @@ The first two take turns (`_turn`) at everything here but sleeping, opening, rea
 Invariants:
 1. An event is answered with its outcome only after this replica applied it (I1, I8). Nothing is
    applied at the moment of append.
-2. `LogUnavailable` is answered only for what never entered the log's client (I11). Everything
-   else that runs out of time is `OutcomeUnknown`.
-3. After a halt nothing is acknowledged any more (I10); reads go on without the engine. While the
+2. After a halt nothing is acknowledged any more (I10); reads go on without the engine. While the
    replica is in doubt it is the same, but for apply, which goes on.
-4. What waits is bounded in number, bytes and age (I14). The log is given few at a time, so that a
-   queue stands here, where its events are definitely refused and not unknown.
+3. Whoever waits is bounded in number (I14).
 """
 
 from __future__ import annotations
@@ -31,43 +27,28 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
 
-from clusterlite.core import codec
 from clusterlite.core.outcome import Applied
 from clusterlite.errors import (
     ClusterLiteError,
     ConfigError,
     Halt,
-    LogClosed,
     LogError,
     LogUnavailable,
     NotServing,
     Overloaded,
-    RecordTooLarge,
 )
-from clusterlite.log.base import Append, Log
-from clusterlite.node.answers import Answer, Appended, Reached, Reply, Submission
+from clusterlite.log.base import Log
+from clusterlite.node.answers import Answer, Reached, Reply, Submission
 from clusterlite.node.follower import Follower, FollowerThread, Seen, Strained
 from clusterlite.node.machine import THIS_MACHINE, Machine
-from clusterlite.node.waiting import Tails, Waiting
+from clusterlite.node.waiting import Tails
 from clusterlite.node.watermark import Watermark
+from clusterlite.node.writes import Writes
 from clusterlite.replica.applier import HaltedBatch
 from clusterlite.telemetry import get_logger
 
 WAITING_MAX: Final = 20_000
-"""Events and positions that may be waited for; past it, `Overloaded`."""
-
-WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Bytes of the events that are waited for; past it, `Overloaded`."""
-
-PENDING_S: Final = 2.0
-"""How long the oldest event may have waited to be appended; past it, newer ones are `Overloaded`:
-taken, they would wait as long, and many of them in vain."""
-
-APPEND_MAX: Final = 1_000
-"""Events handed to the log in one call."""
-
-HANDED_OVER_MAX: Final = 5_000
-"""Events that the log was given and that are not applied here yet; the others wait their turn."""
+"""Positions that may be waited for, and strong reads; past it, `Overloaded`."""
 
 OVER: Final = frozenset({"halted", "refused"})
 """States of trouble that do not go away."""
@@ -78,8 +59,6 @@ _POLL_S: Final = 0.25
 
 _CONFIRM_S: Final = 5.0
 """How long one question whether the log takes appends again may take."""
-
-_NEVER_APPENDED: Final = (LogUnavailable, LogClosed, RecordTooLarge)
 
 _log = get_logger("clusterlite.node")
 
@@ -117,6 +96,7 @@ class Engine:
         self._turn = threading.Lock()
         self._clock = machine.clock
         self.loop = machine.make_loop(self._turn)
+        self._writes = Writes(log, self.loop.post)
         self.trouble: Trouble | None = None
         self.follower: Follower | None = None
         self.doubt: ClusterLiteError | None = None
@@ -127,11 +107,6 @@ class Engine:
         self._log = log
         self._make_follower = make_follower
         self._progressed = progressed
-        self._pending: list[tuple[Submission, Waiting, float]] = []
-        self._waiting: dict[str, Waiting] = {}
-        self._waiting_bytes = 0
-        self._handed_over = 0
-        self._due = math.inf
         self._watermark = Watermark()
         self._tails = Tails()
         self._thread: FollowerThread | None = None
@@ -156,33 +131,16 @@ class Engine:
     def submit(self, submission: Submission) -> None:
         """Take an event: appended with the others of this tick, answered once it is applied.
 
-        One whose id is waited for already joins the waiters and is not appended, unless it is a
-        FENCE, or every append of the id has failed: the first of its id in the log decides for all.
+        One whose id is waited for already joins the waiters.
         """
-        waiting = self._waiting.get(submission.event_id)
-        if waiting is not None and waiting.may_come and not _is_fence(submission.value):
-            position = waiting.appended if submission.early else None
-            if position is not None:
-                submission.reply(Appended(position))
-            else:
-                self._due = min(self._due, submission.deadline)
-                waiting.replies.append((submission.reply, submission.deadline))
+        if self._writes.joins(submission):
             return
         now = self._clock()
-        refusal = self._refusal() or self._crowded(submission, now)
+        refusal = self._refusal() or self._writes.crowded(submission, now)
         if refusal is not None:
             submission.reply(refusal)
-            return
-        reply = submission.reply, submission.deadline
-        if waiting is None:
-            waiting = self._waiting[submission.event_id] = Waiting([reply], 1)
         else:
-            waiting.replies.append(reply)
-            waiting.records += 1
-        waiting.size += len(submission.value)
-        self._waiting_bytes += len(submission.value)
-        self._due = min(self._due, submission.deadline)
-        self._pending.append((submission, waiting, now))
+            self._writes.take(submission, now)
 
     def await_position(self, position: int, deadline: float, reply: Reply) -> None:
         """Answer `Reached` once the replica has applied up to `position`."""
@@ -207,7 +165,7 @@ class Engine:
 
     def _awaited(self) -> bool:
         """Whether anybody waits for what is applied next."""
-        return bool(self._waiting) or len(self._watermark) > 0
+        return bool(self._writes.waited) or len(self._watermark) > 0
 
     def _hurry(self) -> None:
         if self._thread is not None:
@@ -233,18 +191,6 @@ class Engine:
             return NotServing("the node is closing")
         if self.follower is None:
             return NotServing("the node is still opening its log")
-        return None
-
-    def _crowded(self, submission: Submission, now: float) -> Overloaded | None:
-        """Why no more can wait, None where this one can."""
-        if len(self._waiting) >= WAITING_MAX:
-            return Overloaded(f"{WAITING_MAX} writes are waiting already")
-        if self._waiting_bytes + len(submission.value) > WAITING_BYTES_MAX:
-            return Overloaded(f"writes of {self._waiting_bytes} bytes are waiting already")
-        if self._pending:
-            waited_s = now - self._pending[0][2]
-            if waited_s > PENDING_S:
-                return Overloaded(f"writes wait {waited_s:.1f} s for their turn")
         return None
 
     # The thread.
@@ -318,7 +264,7 @@ class Engine:
         self._closing = True
 
     def _open(self) -> Follower:
-        follower = self._make_follower(self._waiting)
+        follower = self._make_follower(self._writes.waited)
         self._bell = self._log.doorbell()
         self._listen(True)
         self.follower = follower
@@ -337,72 +283,24 @@ class Engine:
     @property
     def sleep_s(self) -> float:
         """How long the next step sleeps at most, in seconds."""
-        if self._pending and self._handed_over < HANDED_OVER_MAX:
+        if self._writes.may_go:
             return 0.0
-        if self._waiting or len(self._watermark) or len(self._tails):
+        if self._writes.waited or len(self._watermark) or len(self._tails):
             return _EXPIRE_EVERY_S
         return _POLL_S
 
     # Appending.
 
     def _append(self) -> None:
-        if not self._pending or self._dropped():
-            return
-        count = min(APPEND_MAX, HANDED_OVER_MAX - self._handed_over)
-        if count <= 0:
-            return
-        pending, self._pending = self._pending[:count], self._pending[count:]
-        batch: list[tuple[Submission, Waiting]] = []
-        values: list[bytes] = []
-        for submission, waiting, _ in pending:
-            # Whoever was told that it did not happen must be right (I2).
-            if not waiting.given_up:
-                self._handed_over += not waiting.handed_over
-                waiting.handed_over = True
-                batch.append((submission, waiting))
-                values.append(submission.value)
-        if not batch:
-            return
-        for (submission, waiting), append in zip(batch, self._log.append(values), strict=True):
-            waiting.appends.append(append)
-            if append.done():
-                self._appended(submission, waiting, append)
-            elif submission.early:
-                append.add_done_callback(self._later(submission, waiting))
-        self._hurry()
+        if self._writes.pending and not self._dropped() and self._writes.hand_over():
+            self._hurry()
 
     def _dropped(self) -> bool:
         """Whether nothing is acknowledged; then what waits to be appended is told so."""
         stopped = self._stopped
-        if stopped is None:
-            return False
-        pending, self._pending = self._pending, []
-        for submission, waiting, _ in pending:
-            self._never(submission, waiting, stopped)
-        return True
-
-    def _appended(self, submission: Submission, waiting: Waiting, append: Append) -> None:
-        error = append.exception()
-        if error is None:
-            if submission.early and waiting.leaves(submission.reply):
-                submission.reply(Appended(append.result()))
-        elif isinstance(error, _NEVER_APPENDED):
-            self._never(submission, waiting, error)
-        # AppendUnknown: it may still be applied; the waiter's deadline decides.
-
-    def _later(self, submission: Submission, waiting: Waiting) -> Callable[[Append], object]:
-        return lambda done: self.loop.post(lambda: self._appended(submission, waiting, done))
-
-    def _never(self, submission: Submission, waiting: Waiting, error: ClusterLiteError) -> None:
-        """A record was not appended: that is all there is to say, if it was the id's only one."""
-        waiting.records -= 1
-        if waiting.records == 0 and self._waiting.get(submission.event_id) is waiting:
-            self._answer(submission.event_id, error)
-            return
-        if waiting.leaves(submission.reply):
-            submission.reply(error)
-        if not waiting.replies and self._waiting.get(submission.event_id) is waiting:
-            self._left(self._waiting.pop(submission.event_id))
+        if stopped is not None:
+            self._writes.drop(stopped)
+        return stopped is not None
 
     # Following.
 
@@ -433,14 +331,14 @@ class Engine:
         with self._turn:
             self._applied(done)
             self._flush()
-            if self._pending:  # answering may lead to more that is to be appended
+            if self._writes.pending:  # answering may lead to more that is to be appended
                 self.loop.post(_nothing)
 
     def _applied(self, done: list[Applied]) -> None:
         for look in self.before_answers:
             look()
         for applied in done:
-            self._answer(applied.outcome.event_id, applied)
+            self._writes.answer(applied.outcome.event_id, applied)
         self._watermark.reached(self.seen.position)
         self._progressed()
 
@@ -534,24 +432,7 @@ class Engine:
                 raise error
         self._begin_tail()
 
-    # Answering.
-
-    def _answer(self, event_id: str, answer: Answer) -> None:
-        waiting = self._waiting.pop(event_id, None)
-        if waiting is not None:
-            self._left(waiting)
-            # Taken out, so that a report that comes later finds nobody left to tell.
-            replies, waiting.replies = waiting.replies, []
-            for number, (reply, _) in enumerate(replies):
-                if number == 1 and isinstance(answer, Applied):
-                    answer = answer._replace(repeated=True)
-                reply(answer)
-
-    def _left(self, waiting: Waiting) -> None:
-        """Nobody waits for it any more: what was not handed over yet never is."""
-        waiting.given_up = not waiting.handed_over
-        self._waiting_bytes -= waiting.size
-        self._handed_over -= waiting.handed_over
+    # Ending waits.
 
     def _expire(self) -> None:
         now = self._clock()
@@ -560,22 +441,7 @@ class Engine:
         self._expire_at = now + _EXPIRE_EVERY_S
         self._watermark.expire(now, self.seen.position)
         self._tails.expire(now)
-        if now >= self._due:
-            self._expire_writes(now)
-
-    def _expire_writes(self, now: float) -> None:
-        self._due = math.inf
-        for event_id, waiting in list(self._waiting.items()):
-            late = [reply for reply, deadline in waiting.replies if deadline <= now]
-            if late:
-                waiting.replies = [item for item in waiting.replies if item[1] > now]
-                if not waiting.replies:
-                    self._left(self._waiting.pop(event_id))
-                for reply in late:
-                    reply(waiting.unknown(event_id))
-            for _, deadline in waiting.replies:
-                self._due = min(self._due, deadline)
-        self._pending = [taken for taken in self._pending if not taken[1].given_up]
+        self._writes.expire(now)
 
     def _abandon(self) -> None:
         """Nobody will be told an outcome any more."""
@@ -583,14 +449,7 @@ class Engine:
             reply(LogUnavailable("the log is not asked any more"))
         self._tails.waiting.clear()
         self._tails.served.clear()
-        for event_id, waiting in list(self._waiting.items()):
-            waiting.given_up = not waiting.handed_over
-            self._answer(event_id, waiting.unknown(event_id))
-
-
-def _is_fence(value: bytes) -> bool:
-    event = codec.decode(value, 0)
-    return event is not None and event.operation == "FENCE"
+        self._writes.abandon()
 
 
 def _nothing() -> None:

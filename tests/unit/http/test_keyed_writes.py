@@ -217,7 +217,7 @@ def test_of_those_in_flight_at_one_node_one_is_told_that_it_was_first(
     with AppNode(tmp_path / "a", log, [User]) as node, ThreadPoolExecutor(4) as clients:
         log.holding.set()
         asked = [clients.submit(write.sent_to, node) for _ in range(4)]
-        waiting = node.node._runtime.engine._waiting
+        waiting = node.node._runtime.engine._writes.waited
         wait_until(lambda: sum(len(found.replies) for found in list(waiting.values())) == 4)
         log.release()
         answers = [one.result() for one in asked]

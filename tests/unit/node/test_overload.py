@@ -14,7 +14,7 @@ from clusterlite import LogUnavailable, Node, OutcomeUnknown
 from clusterlite.core.outcome import Applied
 from clusterlite.errors import Overloaded
 from clusterlite.log.memory import MemoryLog, MemoryStore
-from clusterlite.node import engine
+from clusterlite.node import writes
 from clusterlite.node.answers import Answer, Submission
 from tests.nodes import HeldLog, User, insert, names
 from tests.processes import wait_until
@@ -55,7 +55,7 @@ def in_turn(node: Node) -> None:
 def test_the_log_is_given_few_at_a_time_and_the_others_wait_where_they_can_be_refused(
     node: Node, log: HeldLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "HANDED_OVER_MAX", 3)
+    monkeypatch.setattr(writes, "HANDED_OVER_MAX", 3)
     log.holding.set()
     first = [submit(node, f"a-{number}") for number in range(3)]
     log.wait_held(3)
@@ -71,7 +71,7 @@ def test_the_log_is_given_few_at_a_time_and_the_others_wait_where_they_can_be_re
 def test_an_event_that_the_log_never_confirmed_takes_no_place_for_longer_than_its_wait(
     node: Node, log: HeldLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "HANDED_OVER_MAX", 2)
+    monkeypatch.setattr(writes, "HANDED_OVER_MAX", 2)
     log.holding.set()
     lost = [submit(node, f"a-{number}", wait_s=0.1) for number in range(2)]
     assert kinds(lost) == [OutcomeUnknown] * 2
@@ -82,7 +82,7 @@ def test_an_event_that_the_log_never_confirmed_takes_no_place_for_longer_than_it
 def test_past_the_number_that_may_wait_events_are_refused_at_once(
     node: Node, log: HeldLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "WAITING_MAX", 2)
+    monkeypatch.setattr(writes, "WAITING_MAX", 2)
     log.holding.set()
     taken = [submit(node, "a-0"), submit(node, "a-1")]
     assert str(submit(node, "more").result(WAIT_S)) == "2 writes are waiting already"
@@ -96,7 +96,7 @@ def test_past_the_bytes_that_may_wait_events_are_refused_at_once(
     node: Node, log: HeldLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = len(insert(node, "a-0", "a-0"))
-    monkeypatch.setattr(engine, "WAITING_BYTES_MAX", 4 * small)
+    monkeypatch.setattr(writes, "WAITING_BYTES_MAX", 4 * small)
     log.holding.set()
     taken = [submit(node, "a-0"), submit(node, "a-1")]
     large = submit(node, "large", padding=small // 2)
@@ -112,8 +112,8 @@ def test_past_the_bytes_that_may_wait_events_are_refused_at_once(
 def test_while_events_wait_too_long_for_their_turn_newer_ones_are_refused(
     node: Node, log: HeldLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "HANDED_OVER_MAX", 1)
-    monkeypatch.setattr(engine, "PENDING_S", 0.05)
+    monkeypatch.setattr(writes, "HANDED_OVER_MAX", 1)
+    monkeypatch.setattr(writes, "PENDING_S", 0.05)
     log.holding.set()
     taken = [submit(node, "a-0")]
     log.wait_held(1)
@@ -151,8 +151,8 @@ class SlowLog(MemoryLog):
 def test_ten_times_the_load_is_answered_as_fast_as_the_log_takes_it_and_the_rest_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "APPEND_MAX", 20)
-    monkeypatch.setattr(engine, "PENDING_S", 0.1)
+    monkeypatch.setattr(writes, "APPEND_MAX", 20)
+    monkeypatch.setattr(writes, "PENDING_S", 0.1)
     log = SlowLog(MemoryStore())
     with Node(tmp_path / "a", log, [User]) as node:
         log.slow = True

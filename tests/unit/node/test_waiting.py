@@ -18,7 +18,7 @@ from clusterlite.log.base import Settled
 from clusterlite.log.memory import MemoryLog, MemoryStore
 from clusterlite.node import engine
 from clusterlite.node.answers import Answer, Appended, Submission
-from clusterlite.node.engine import APPEND_MAX
+from clusterlite.node.writes import APPEND_MAX
 from tests.nodes import HeldLog, User, fate, insert, names, outcome, put, stamp, user
 from tests.processes import wait_until
 

@@ -356,7 +356,7 @@ class Client:
             return
         stamp = self._stamp(node, event)
         deadline = self._world.now + WAIT_S
-        if event in node.runtime.engine._waiting:
+        if event in node.runtime.engine._writes.waited:
             self._world.sometimes["joined a waiter in flight"] += 1
         node.runtime.submit(
             Submission(event, make(stamp, node), _answering(node, reply), deadline, early)
