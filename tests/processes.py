@@ -181,9 +181,26 @@ def kill(pid: int) -> None:
     wait_until(lambda: not alive(pid))
 
 
+def freeze(pid: int) -> None:
+    """SIGSTOP, and wait until each of its threads stands: the signal takes a moment."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: _stands(Path(f"/proc/{pid}/task")))
+
+
 def alive(pid: int) -> bool:
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = _state(Path(f"/proc/{pid}/stat"))
     except (FileNotFoundError, ProcessLookupError):  # gone before the open, or before the read
         return False
     return state != "Z"
+
+
+def _stands(threads: Path) -> bool:
+    try:
+        return {_state(thread / "stat") for thread in threads.iterdir()} == {"T"}
+    except (FileNotFoundError, ProcessLookupError):  # one ended meanwhile
+        return False
+
+
+def _state(stat: Path) -> str:
+    return stat.read_text().rpartition(")")[2].split()[0]

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Request
 
 from tests.browser.visits import Visit, add, create, open_page, row, users
 from tests.conftest import StartNginx
-from tests.processes import Serve, wait_until
+from tests.processes import Serve, freeze, wait_until
 
 SHOWN_WITHIN_S = 2.0
 TOKEN_COOKIE = "clusterlite_token"
@@ -81,7 +81,7 @@ def test_a_node_that_is_behind_does_not_hide_ones_own_write(
     wait_until(lambda: users(here) == users(behind))
     open_page(page, here.url)
     (frozen,) = behind.children()["node"]
-    os.kill(frozen, signal.SIGSTOP)
+    freeze(frozen)
     try:
         create(page, "seen everywhere", "own@example.com")
         row(page, "seen everywhere").wait_for()

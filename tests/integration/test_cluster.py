@@ -17,7 +17,7 @@ import pytest
 from clusterlite.testing.cluster.kafka import KafkaCluster
 from clusterlite.testing.cluster.nginx import Nginx
 from tests.conftest import StartNginx
-from tests.processes import Answer, Serve, alive, kill, request, wait_until
+from tests.processes import Answer, Serve, alive, freeze, kill, request, wait_until
 
 CLIENTS = 6
 WRITES_AROUND_A_KILL = 60
@@ -172,7 +172,7 @@ def test_a_client_reads_its_own_write_at_a_node_that_is_behind(nodes: Nodes, car
     first, behind, _ = nodes.all
     (frozen,) = behind.children()["node"]
     found: list[Answer] = []
-    os.kill(frozen, signal.SIGSTOP)
+    freeze(frozen)
     try:
         created = first.request("POST", "/users", PERSON)
         path = created.headers["location"]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.http_node import check_problem, http_node, position, user
-from tests.processes import WAIT_S, Answer, Serve
+from tests.processes import WAIT_S, Answer, Serve, freeze
 
 PATHS = ["/users", "/users/x", "/-/events/x"]
 LEVELS = ["eventual", "session", "bounded:5", "strong"]
@@ -34,7 +34,7 @@ def key() -> str:
 def stopped(serve: Serve) -> Iterator[None]:
     """The node process stands still; its worker answers from what its replica has."""
     (process,) = serve.children()["node"]
-    os.kill(process, signal.SIGSTOP)
+    freeze(process)
     try:
         yield
     finally:

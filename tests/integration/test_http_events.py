@@ -12,7 +12,7 @@ import pytest
 
 from clusterlite.core.keys import keyed_event_id
 from tests.http_node import check_problem, http_node, position, user
-from tests.processes import WAIT_S, Serve
+from tests.processes import WAIT_S, Serve, freeze
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_read_with_a_token_waits_until_the_replica_is_there(
     node: Serve, other: Serve, key: str, cookie: bool
 ) -> None:
     (behind,) = other.children()["node"]
-    os.kill(behind, signal.SIGSTOP)
+    freeze(behind)
     try:
         written = node.request("PUT", f"/users/{key}", user())
         token = written.headers["clusterlite-token"]
