@@ -12,7 +12,7 @@ from typing import Any
 
 from clusterlite.core.entity import Entity
 from clusterlite.core.fields import Json
-from clusterlite.core.keys import fingerprint
+from clusterlite.core.keys import fingerprint, same_request
 from clusterlite.core.outcome import NEVER, Outcome
 from clusterlite.core.transaction import AnyChange, class_of
 from clusterlite.errors import KeyReused
@@ -76,7 +76,7 @@ def check_same(key: str, fp: str, outcome: Outcome) -> None:
         KeyReused: it is another's.
     """
     # A fence has no fingerprint: it closed the id for any call.
-    if outcome.fp != fp and outcome.verdict != NEVER:
+    if outcome.verdict != NEVER and not same_request(fp, outcome.fp):
         raise KeyReused(
             f"the key {key!r} came with another write before (event {outcome.event_id} at "
             f"{outcome.position}): repeat that one, or choose a new key"
