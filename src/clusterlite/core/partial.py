@@ -197,7 +197,7 @@ def partial_of(entity: type[Entity]) -> Partial:
     return Partial(entity)
 
 
-def spelled(entity: type[Entity], fields: Mapping[str, Any]) -> bytes:
+def fields_as_json(entity: type[Entity], fields: Mapping[str, Any]) -> bytes:
     """Fields as Python has them, as the JSON that a client would have sent.
 
     Raises:

@@ -50,7 +50,7 @@ from clusterlite.node.answers import Answer, Appended, Submission
 from clusterlite.node.consistency import Levels
 from clusterlite.node.ids import timestamp, uuid7
 from clusterlite.node.keyed import call_fingerprint, changes_given, check_same, given
-from clusterlite.node.patches import Patch
+from clusterlite.node.patches import PatchCall
 from clusterlite.node.runtime import Runtime
 from clusterlite.replica.reader import Reader, Selection, holds, known_schema
 
@@ -342,7 +342,7 @@ class Node:
         """
         schema, selection = self._entity(entity)
         asked = None if if_version is None else Condition(if_version)
-        patch = Patch(entity, row_id, fields, asked, schema)
+        patch = PatchCall(entity, row_id, fields, asked, schema)
         stamp = self._stamp()
         if key is not None:
             event_id = keyed_event_id(self.cluster, "", check_idempotency_key(key))
@@ -394,7 +394,7 @@ class Node:
         """Write many rows of any tables in one event, all or none.
 
         Args:
-            changes: 1 to 10,000 of Create, Put, Update, Delete and Assert, applied in order.
+            changes: 1 to 10,000 of Create, Put, Update, Patch, Delete and Assert, applied in order.
             key: as `create`. A repeated call gives the rows that were not written since.
 
         Returns:

@@ -7,19 +7,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from clusterlite.core import codec
-from clusterlite.core.acceptance import Unreadable, read_json
 from clusterlite.core.entity import Entity, check_key
 from clusterlite.core.event import Condition, Stamp
-from clusterlite.core.fields import DOCUMENT_DEPTH_MAX
 from clusterlite.core.keys import fingerprint
 from clusterlite.core.outcome import Applied, Outcome
-from clusterlite.core.partial import Part, partial_of, spelled
+from clusterlite.core.partial import Part, fields_as_json, partial_of
 from clusterlite.core.tries import Around, tries
-from clusterlite.errors import InputError, OutcomeUnknown, Problem
+from clusterlite.errors import OutcomeUnknown
 from clusterlite.node.ids import uuid7
+from clusterlite.node.keyed import fields_given
 
 
-class Patch:
+class PatchCall:
     """One call of `Node.patch`.
 
     Args:
@@ -43,7 +42,8 @@ class Patch:
     ) -> None:
         self._entity = entity
         self._row_id = check_key(row_id)
-        self._body = spelled(entity, fields)
+        self._fields = fields
+        self._body = fields_as_json(entity, fields)
         self._asked = asked
         self._schema = schema
 
@@ -52,11 +52,7 @@ class Patch:
         version = None if self._asked is None else self._asked.version
         ifs = {} if version is None else {"if-match": f'"{version}"'}
         path = f"/{self._entity.declaration.name}/{self._row_id}"
-        try:
-            body = read_json(self._body, DOCUMENT_DEPTH_MAX)
-        except Unreadable as error:
-            raise InputError([Problem("", "malformed", str(error))]) from None
-        return fingerprint("PATCH", path, (), ifs, body)
+        return fingerprint("PATCH", path, (), ifs, fields_given(self._entity, self._fields))
 
     def made(
         self,
