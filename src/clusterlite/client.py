@@ -16,6 +16,7 @@ It may be used from any thread; its connections are the standard library's.
 
 from __future__ import annotations
 
+import builtins
 import http.client
 import json
 import threading
@@ -79,6 +80,25 @@ class Row(dict[str, Any]):
     version: int = -1
 
 
+class Changed(NamedTuple):
+    """What one change of a transaction did.
+
+    Args:
+        operation: INSERT, UPDATE, PATCH, DELETE or ASSERT.
+        table: the table's name.
+        key: the row's id.
+        created: whether the row was not there before the change.
+        row: as the transaction left it; None where it left none, of an ASSERT, and where a row
+            of the transaction was written since.
+    """
+
+    operation: str
+    table: str
+    key: str
+    created: bool
+    row: Row | None
+
+
 class _Answer(NamedTuple):
     status: int
     headers: dict[str, str]
@@ -90,6 +110,17 @@ class _Answer(NamedTuple):
             return json.loads(self.body)
         except ValueError:
             return {}
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The document of a node's error; empty where a proxy answered by itself."""
+        document = self.document if self.status >= 400 else {}
+        return document if isinstance(document, dict) and "code" in document else {}
+
+    @property
+    def is_of_node(self) -> bool:
+        """Whether a node answered, and no proxy in front of it."""
+        return bool(self.problem) or "clusterlite-token" in self.headers
 
 
 class _Lost(Exception):
@@ -230,7 +261,7 @@ class Client:
             NotServing: no node took it in time; it did not happen.
             OutcomeUnknown: it may happen; call again with the same key, or `settle` it.
         """
-        return self._write("POST", f"/{_segment(table)}", row, {}, key)
+        return _row_of(self._write("POST", f"/{_segment(table)}", row, {}, key), row)
 
     def put(
         self,
@@ -242,13 +273,64 @@ class Client:
         key: str | None = None,
     ) -> Row:
         """Create or replace a row, at `if_version` where that is given. Raises as `create`."""
-        return self._write("PUT", _path(table, row_id), row, _match(if_version), key)
+        written = self._write("PUT", _path(table, row_id), row, _match(if_version), key)
+        return _row_of(written, {**row, "id": row_id})
+
+    def patch(
+        self,
+        table: str,
+        row_id: str,
+        fields: Mapping[str, Any],
+        *,
+        if_version: int | None = None,
+        key: str | None = None,
+    ) -> Row:
+        """Change some fields of a row that is there, at `if_version` where that is given.
+
+        Args:
+            table: its name.
+            row_id: of the row.
+            fields: by name; None is NULL, and documents are merged (RFC 7396).
+            if_version: only where the row still has this version.
+            key: as for `create`.
+
+        Returns:
+            The whole row. Where another write came in between: its `id` alone, with the version
+            that this patch gave it.
+
+        Raises:
+            Contention: the row had to be read first, and other writers came between each time.
+            NotFound, PreconditionFailed, OutcomeUnknown: these and others as `create`.
+        """
+        written = self._write("PATCH", _path(table, row_id), fields, _match(if_version), key)
+        return _row_of(written, {"id": row_id})
 
     def delete(
         self, table: str, row_id: str, *, if_version: int | None = None, key: str | None = None
     ) -> None:
         """Remove a row, at `if_version` where that is given. Raises as `create`."""
         self._write("DELETE", _path(table, row_id), None, _match(if_version), key)
+
+    def transaction(
+        self, changes: Sequence[Mapping[str, Any]], *, key: str | None = None
+    ) -> builtins.list[Changed]:
+        """Write many rows of any tables in one event, all or none.
+
+        Args:
+            changes: as `POST /-/transaction` has them: `operation` (INSERT, UPDATE, PATCH, DELETE
+                or ASSERT), `table_name`, `id`, `data`, `if`.
+            key: as for `create`.
+
+        Returns:
+            What each change did, in order. Where another write came in between, without rows.
+
+        Raises:
+            Exists, NotFound, PreconditionFailed, ConstraintFailed: none was applied; `index` is
+                that of the change that failed.
+            InputError, OutcomeUnknown: these and others as `create`.
+        """
+        body = {"changes": [dict(change) for change in changes]}
+        return _changed(self._write("POST", "/-/transaction", body, {}, key))
 
     def get(self, table: str, row_id: str) -> Row | None:
         """One row, None where it is absent. Raises `NotServing` where no node answers in time."""
@@ -288,7 +370,7 @@ class Client:
 
     def _settle(self, event_id: str, call: _Call) -> Outcome:
         path = f"/-/events/{_segment(event_id)}/settle"
-        answer = self._ask(call, "POST", path, b"", {})
+        answer = self._ask(call, "POST", path, b"", {}, of_nodes=True)
         outcome = None if answer is None else _outcome(_good(answer).document)
         if outcome is None:
             raise OutcomeUnknown(event_id)
@@ -306,19 +388,20 @@ class Client:
         self,
         method: str,
         path: str,
-        row: Mapping[str, Any] | None,
+        document: Mapping[str, Any] | None,
         conditions: dict[str, str],
         key: str | None,
-    ) -> Row:
+    ) -> _Answer | Outcome:
+        """The answer to a write that was applied, or its outcome where that was settled."""
         used = str(uuid.uuid4()) if key is None else check_idempotency_key(key)
         headers = {"Idempotency-Key": used, "Content-Type": "application/json", **conditions}
-        body = None if row is None else json.dumps(dict(row)).encode()
+        body = None if document is None else json.dumps(dict(document)).encode()
         call = _Call(self.timeout_s)
         event_id = self._event_id(call, used)
         answer = self._ask(call, method, path, body, headers)
         # What was refused before the log says nothing of an earlier try that may be in it.
         if answer is not None and not (call.in_doubt and _is_refusal(answer)):
-            return _row({**(row or {}), **_written(answer)}, answer)
+            return _good(answer)
         if not call.in_doubt:
             raise NotServing(
                 f"no node took the write in {self.timeout_s:g} s, and it did not happen; "
@@ -326,21 +409,14 @@ class Client:
             )
         if key is not None or not self._settles:
             raise OutcomeUnknown(event_id)
-        return self._settled(event_id, method, row, answer)
-
-    def _settled(
-        self, event_id: str, method: str, row: Mapping[str, Any] | None, refused: _Answer | None
-    ) -> Row:
         outcome = self._settle(event_id, _Call(SETTLE_S))
         if outcome.verdict == NEVER:
-            if refused is not None:
-                _good(refused)
+            if answer is not None:
+                _good(answer)
             raise NotServing(f"no node took the {method} in time; it is closed and never happens")
         if outcome.verdict != APPLIED:
             raise rejection(outcome)
-        found = Row({**(row or {}), "id": outcome.results[0].key})
-        found.version = outcome.position
-        return found
+        return outcome
 
     def _event_id(self, call: _Call, key: str) -> str:
         """The event that a key names; the first write asks a node for the cluster's id.
@@ -359,9 +435,25 @@ class Client:
         return keyed_event_id(self._token.cluster, "", key)
 
     def _ask(
-        self, call: _Call, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+        self,
+        call: _Call,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        of_nodes: bool = False,
     ) -> _Answer | None:
-        """Ask one node after the other, until one has a definite answer; None where none has."""
+        """Ask one node after the other, until one has a definite answer; None where none has.
+
+        Args:
+            call: that it is for.
+            method: of HTTP.
+            path: with its query.
+            body: None where there is none.
+            headers: of the request.
+            of_nodes: what a proxy answers by itself decides nothing.
+        """
         first = self._first
         for number in range(first, first + 1_000_000):
             left_s = call.left_s()
@@ -374,12 +466,14 @@ class Client:
                 call.in_doubt |= lost.sent and "Idempotency-Key" in headers
                 call.why = str(lost)
             else:
-                if answer.status != 202 and answer.status < 500:
+                is_open = answer.status == 202 or answer.status >= 500
+                if not is_open and (answer.is_of_node or not of_nodes):
                     self._first = number % len(self._nodes)
                     self._note(answer, node)
                     return answer
-                call.in_doubt |= answer.status != 503
-                call.why = f"{node.url}: {answer.document.get('detail', answer.status)}"
+                call.in_doubt |= answer.status != 503 or not answer.is_of_node
+                detail = answer.problem.get("detail", f"{answer.status}, which is no node's answer")
+                call.why = f"{node.url}: {detail}"
             call.pause(len(self._nodes))
         return None
 
@@ -423,7 +517,7 @@ def _good(answer: _Answer) -> _Answer:
     """The answer, if it is none of an error."""
     if answer.status < 400:
         return answer
-    document = answer.document if isinstance(answer.document, dict) else {}
+    document = answer.problem
     code, detail = document.get("code", ""), document.get("detail", "no node answers so")
     if "position" in document and "event" in document:
         errors = document.get("errors") or [{"pointer": ""}]
@@ -451,14 +545,35 @@ def _good(answer: _Answer) -> _Answer:
     raise Refused(answer.status, code or "unknown", detail)
 
 
-def _written(answer: _Answer) -> dict[str, Any]:
-    """The row that a write was answered with; its body is left out where it changed since."""
-    _good(answer)
-    if answer.body:
-        document: dict[str, Any] = answer.document
-        return document
-    location = answer.headers.get("location", "")
-    return {"id": unquote(location.rpartition("/")[2])} if location else {}
+def _row_of(written: _Answer | Outcome, known: Mapping[str, Any]) -> Row:
+    """The row that a write left.
+
+    Args:
+        written: what became of it.
+        known: its fields where the answer has none, since the row changed again.
+    """
+    if isinstance(written, Outcome):
+        found = Row({**known, "id": written.results[0].key})
+        found.version = written.position
+        return found
+    if written.body:
+        return _row({**known, **written.document}, written)
+    location = written.headers.get("location", "")
+    made = {"id": unquote(location.rpartition("/")[2])} if location else {}
+    return _row({**known, **made}, written)
+
+
+def _changed(written: _Answer | Outcome) -> list[Changed]:
+    if isinstance(written, Outcome):
+        return [Changed(*result, row=None) for result in written.results]
+    found: list[Changed] = []
+    for told in written.document["changes"]:
+        row = Row(told["row"]) if "row" in told else None
+        if row is not None:
+            row.version = told["version"]
+        what = told["operation"], told["table"], told["key"], told["created"]
+        found.append(Changed(*what, row=row))
+    return found
 
 
 def _row(fields: dict[str, Any], answer: _Answer) -> Row:
