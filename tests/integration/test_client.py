@@ -20,7 +20,8 @@ from clusterlite import (
     PreconditionFailed,
     Rejected,
 )
-from clusterlite.client import Client, Refused, _Address, _Answer, _Lost
+from clusterlite.client import Client, Refused
+from clusterlite.client.address import Address, Answer, Lost
 from clusterlite.core.keys import keyed_event_id
 from tests.http_node import make_node, user
 from tests.processes import Serve, kill, wait_until
@@ -187,17 +188,17 @@ def lose(
     client: Client, monkeypatch: pytest.MonkeyPatch, *, arrives: bool, place: str = "/users"
 ) -> None:
     """No answer to a write there comes back; the request itself arrives or not."""
-    ask = _Address.ask
+    ask = Address.ask
 
-    def lossy(self: _Address, method: str, path: str, *more: Any) -> Any:
+    def lossy(self: Address, method: str, path: str, *more: Any) -> Any:
         if path != place or arrives:
             answer = ask(self, method, path, *more)
         if path == place:
-            raise _Lost("the connection broke", sent=True)
+            raise Lost("the connection broke", sent=True)
         return answer
 
     client.timeout_s = 0.3
-    monkeypatch.setattr(_Address, "ask", lossy)
+    monkeypatch.setattr(Address, "ask", lossy)
 
 
 def test_a_write_whose_answers_are_lost_is_settled_to_what_it_did(
@@ -225,14 +226,14 @@ def test_a_write_whose_answers_are_lost_is_settled_to_what_it_did(
 def test_what_a_proxy_answers_to_settle_leaves_the_outcome_unknown(
     node: Serve, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    ask = _Address.ask
+    ask = Address.ask
 
-    def proxied(self: _Address, method: str, path: str, *more: Any) -> Any:
+    def proxied(self: Address, method: str, path: str, *more: Any) -> Any:
         if path.endswith("/settle") and self.url == "http://proxy":
-            return _Answer(status, {"content-type": "text/html"}, b"<html>no</html>")
+            return Answer(status, {"content-type": "text/html"}, b"<html>no</html>")
         return ask(self, method, path, *more)
 
-    monkeypatch.setattr(_Address, "ask", proxied)
+    monkeypatch.setattr(Address, "ask", proxied)
     with Client(["http://proxy"], timeout_s=0.3) as client, pytest.raises(OutcomeUnknown) as open_:
         client.settle("client-s")
     assert open_.value.event_id == "client-s"
@@ -243,13 +244,13 @@ def test_what_a_proxy_answers_to_settle_leaves_the_outcome_unknown(
 def test_a_503_that_no_node_gave_promises_nothing(
     node: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = _Address.ask
+    ask = Address.ask
 
-    def proxied(self: _Address, method: str, path: str, *more: Any) -> Any:
+    def proxied(self: Address, method: str, path: str, *more: Any) -> Any:
         answer = ask(self, method, path, *more)
-        return _Answer(503, {}, b"<html>busy</html>") if path == "/users" else answer
+        return Answer(503, {}, b"<html>busy</html>") if path == "/users" else answer
 
-    monkeypatch.setattr(_Address, "ask", proxied)
+    monkeypatch.setattr(Address, "ask", proxied)
     with Client([node.url], timeout_s=0.3, settle=False) as client:
         with pytest.raises(OutcomeUnknown) as unknown:
             client.create("users", user("Behind a proxy"))
@@ -270,20 +271,20 @@ def test_a_write_that_never_arrived_is_closed_before_it_is_said_not_to_have_happ
 def test_a_refusal_says_nothing_of_an_earlier_try_that_is_in_the_log(
     node: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = _Address.ask
+    ask = Address.ask
     tries: list[int] = []
 
-    def lossy(self: _Address, method: str, path: str, *more: Any) -> Any:
+    def lossy(self: Address, method: str, path: str, *more: Any) -> Any:
         if path != "/users":
             return ask(self, method, path, *more)
         tries.append(len(tries))
         if len(tries) == 1:
             ask(self, method, path, *more)
-            raise _Lost("the connection broke", sent=True)
-        return _Answer(403, {}, b'{"code": "foreign_host", "detail": "not here"}')
+            raise Lost("the connection broke", sent=True)
+        return Answer(403, {}, b'{"code": "foreign_host", "detail": "not here"}')
 
     with Client([node.url]) as client:
-        monkeypatch.setattr(_Address, "ask", lossy)
+        monkeypatch.setattr(Address, "ask", lossy)
         made = client.create("users", user("Refused"))
         monkeypatch.undo()
         assert client.get("users", made["id"]) == made
