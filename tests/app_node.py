@@ -26,9 +26,13 @@ class AppNode:
         data: the node's folder.
         log: a handle of its own.
         entities: that both know.
+        wait: until the node is ready; else it comes up by itself, or never.
     """
 
-    def __init__(self, data: Path, log: Log, entities: list[type[Entity]]) -> None:
+    def __init__(
+        self, data: Path, log: Log, entities: list[type[Entity]], *, wait: bool = True
+    ) -> None:
+        self._wait = wait
         self.node = Node(data, log, entities, node_id=data.name)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -38,9 +42,9 @@ class AppNode:
         self._app = App(self._service)
 
     def __enter__(self) -> Self:
-        self.node.open(link=True)
+        self.node.open(link=True, wait=self._wait)
         self._thread.start()
-        self._run(self._service.open(WAIT_S))
+        self._run(self._service.open(WAIT_S if self._wait else 0))
         return self
 
     def __exit__(self, *_: object) -> None:

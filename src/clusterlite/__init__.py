@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from clusterlite.core.entity import Entity, Field
     from clusterlite.core.operations import DeclaredOperations, TableOperations
     from clusterlite.core.registry import EntityRegistry
-    from clusterlite.core.transaction import Assert, Changed, Create, Delete, Put, Update
+    from clusterlite.core.transaction import Assert, Changed, Create, Delete, Patch, Put, Update
     from clusterlite.errors import (
         Behind,
         ClusterLiteError,
@@ -47,6 +47,7 @@ _HOMES = {
     "Changed": "core.transaction",
     "Create": "core.transaction",
     "Delete": "core.transaction",
+    "Patch": "core.transaction",
     "Put": "core.transaction",
     "Update": "core.transaction",
     "Behind": "errors",
@@ -92,6 +93,7 @@ __all__ = [
     "NotServing",
     "OutcomeUnknown",
     "Overloaded",
+    "Patch",
     "PreconditionFailed",
     "Put",
     "RecordTooLarge",

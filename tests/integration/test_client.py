@@ -10,8 +10,18 @@ from typing import Any
 
 import pytest
 
-from clusterlite import Exists, InputError, KeyReused, NotServing, OutcomeUnknown, Rejected
-from clusterlite.client import Client, Refused, _Address, _Answer, _Lost
+from clusterlite import (
+    Exists,
+    InputError,
+    KeyReused,
+    NotFound,
+    NotServing,
+    OutcomeUnknown,
+    PreconditionFailed,
+    Rejected,
+)
+from clusterlite.client import Client, Refused
+from clusterlite.client.address import Address, Answer, Lost
 from clusterlite.core.keys import keyed_event_id
 from clusterlite.testing.cluster.kafka import free_ports
 from tests.http_node import make_node, user
@@ -36,6 +46,58 @@ def test_rows_are_written_and_read_past_a_node_that_is_not_there(client: Client)
     assert made["id"] in [row["id"] for row in client.list("users")]
     client.delete("users", made["id"], if_version=put.version)
     assert client.get("users", made["id"]) is None
+
+
+def test_a_patch_changes_its_fields_alone_under_its_key_and_version(client: Client) -> None:
+    made = client.create("accounts", {"email": "patched@example.com", "age": 7})
+    row = client.patch("accounts", made["id"], {"age": 8}, if_version=made.version, key="client-p")
+    assert row == {**made, "age": 8}
+    assert row.version > made.version
+    again = client.patch("accounts", row["id"], {"age": 8}, if_version=made.version, key="client-p")
+    assert (again, again.version) == (row, row.version)
+    with pytest.raises(KeyReused):
+        client.patch("accounts", row["id"], {"age": 9}, if_version=made.version, key="client-p")
+    with pytest.raises(PreconditionFailed) as failed:
+        client.patch("accounts", row["id"], {"age": 9}, if_version=made.version)
+    assert failed.value.version == row.version
+    with pytest.raises(NotFound):
+        client.patch("accounts", "nobody", {"age": 9})
+    client.patch("accounts", row["id"], {"age": 10})
+    late = client.patch("accounts", row["id"], {"age": 8}, if_version=made.version, key="client-p")
+    assert (late, late.version) == ({"id": row["id"]}, row.version)
+
+
+def test_a_transaction_tells_what_each_change_did(client: Client) -> None:
+    ann = client.put("accounts", "ann", {"email": "ann@x", "age": 7})
+    changes: list[dict[str, Any]] = [
+        {
+            "operation": "PATCH",
+            "table_name": "accounts",
+            "id": "ann",
+            "data": {"age": 8},
+            "if": {"version": ann.version},
+        },
+        {"operation": "INSERT", "table_name": "users", "data": user("Tina")},
+        {"operation": "ASSERT", "table_name": "accounts", "id": "x", "if": {"absent": True}},
+    ]
+    patched, made, asserted = client.transaction(changes, key="client-t")
+    assert patched[:4] == ("PATCH", "accounts", "ann", False)
+    assert patched.row == {**ann, "age": 8}
+    assert patched.row == client.get("accounts", "ann")
+    assert patched.row.version == int(client.token.rpartition(":")[2])
+    assert (made.created, made.row) == (True, client.get("users", made.key))
+    assert asserted.row is None
+    assert client.transaction(changes, key="client-t") == [patched, made, asserted]
+    with pytest.raises(PreconditionFailed) as failed:
+        client.transaction([changes[1], changes[0]])
+    assert (failed.value.index, failed.value.version) == (1, patched.row.version)
+    with pytest.raises(InputError) as wrong:
+        client.transaction([{**changes[0], "data": {"age": "old"}}])
+    assert wrong.value.problems[0].pointer == "/changes/0/data/age"
+    client.delete("accounts", "ann")
+    again = client.transaction(changes, key="client-t")
+    assert [one[:4] for one in again] == [patched[:4], made[:4], asserted[:4]]
+    assert [one.row for one in again] == [None] * 3
 
 
 def test_a_list_follows_its_pages(client: Client) -> None:
@@ -122,19 +184,21 @@ def test_creates_through_kills_of_both_nodes_end_as_one_row_each(tmp_path: Path)
         assert {row["id"] for row in rows} == set(done)
 
 
-def lose(client: Client, monkeypatch: pytest.MonkeyPatch, *, arrives: bool) -> None:
-    """No answer to a create comes back; the request itself arrives or not."""
-    ask = _Address.ask
+def lose(
+    client: Client, monkeypatch: pytest.MonkeyPatch, *, arrives: bool, place: str = "/users"
+) -> None:
+    """No answer to a write there comes back; the request itself arrives or not."""
+    ask = Address.ask
 
-    def lossy(self: _Address, method: str, path: str, *more: Any) -> Any:
-        if path != "/users" or arrives:
+    def lossy(self: Address, method: str, path: str, *more: Any) -> Any:
+        if path != place or arrives:
             answer = ask(self, method, path, *more)
-        if path == "/users":
-            raise _Lost("the connection broke", sent=True)
+        if path == place:
+            raise Lost("the connection broke", sent=True)
         return answer
 
     client.timeout_s = 0.3
-    monkeypatch.setattr(_Address, "ask", lossy)
+    monkeypatch.setattr(Address, "ask", lossy)
 
 
 def test_a_write_whose_answers_are_lost_is_settled_to_what_it_did(
@@ -146,6 +210,51 @@ def test_a_write_whose_answers_are_lost_is_settled_to_what_it_did(
         monkeypatch.undo()
         assert client.get("users", made["id"]) == made
         assert [row["name"] for row in client.list("users")].count("Lost") == 1
+        lose(client, monkeypatch, arrives=True, place=f"/users/{made['id']}")
+        row = client.patch("users", made["id"], {"name": "Found"})
+        lose(client, monkeypatch, arrives=True, place="/-/transaction")
+        change = {"operation": "PATCH", "table_name": "users", "data": {"id": made["id"]}}
+        (done,) = client.transaction([change])
+        monkeypatch.undo()
+        assert row["id"] == made["id"]
+        assert row.version > made.version
+        assert done == ("PATCH", "users", made["id"], False, None)
+        assert client.get("users", made["id"]) == {**made, "name": "Found"}
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 413])
+def test_what_a_proxy_answers_to_settle_leaves_the_outcome_unknown(
+    node: Serve, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    ask = Address.ask
+
+    def proxied(self: Address, method: str, path: str, *more: Any) -> Any:
+        if path.endswith("/settle") and self.url == "http://proxy":
+            return Answer(status, {"content-type": "text/html"}, b"<html>no</html>")
+        return ask(self, method, path, *more)
+
+    monkeypatch.setattr(Address, "ask", proxied)
+    with Client(["http://proxy"], timeout_s=0.3) as client, pytest.raises(OutcomeUnknown) as open_:
+        client.settle("client-s")
+    assert open_.value.event_id == "client-s"
+    with Client(["http://proxy", node.url]) as client:
+        assert client.settle("client-s").verdict == "never"
+
+
+def test_a_503_that_no_node_gave_promises_nothing(
+    node: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Address.ask
+
+    def proxied(self: Address, method: str, path: str, *more: Any) -> Any:
+        answer = ask(self, method, path, *more)
+        return Answer(503, {}, b"<html>busy</html>") if path == "/users" else answer
+
+    monkeypatch.setattr(Address, "ask", proxied)
+    with Client([node.url], timeout_s=0.3, settle=False) as client:
+        with pytest.raises(OutcomeUnknown) as unknown:
+            client.create("users", user("Behind a proxy"))
+        assert client.settle(unknown.value.event_id).verdict == "applied"
 
 
 def test_a_write_that_never_arrived_is_closed_before_it_is_said_not_to_have_happened(
@@ -162,20 +271,20 @@ def test_a_write_that_never_arrived_is_closed_before_it_is_said_not_to_have_happ
 def test_a_refusal_says_nothing_of_an_earlier_try_that_is_in_the_log(
     node: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = _Address.ask
+    ask = Address.ask
     tries: list[int] = []
 
-    def lossy(self: _Address, method: str, path: str, *more: Any) -> Any:
+    def lossy(self: Address, method: str, path: str, *more: Any) -> Any:
         if path != "/users":
             return ask(self, method, path, *more)
         tries.append(len(tries))
         if len(tries) == 1:
             ask(self, method, path, *more)
-            raise _Lost("the connection broke", sent=True)
-        return _Answer(403, {}, b'{"code": "foreign_host", "detail": "not here"}')
+            raise Lost("the connection broke", sent=True)
+        return Answer(403, {}, b'{"code": "foreign_host", "detail": "not here"}')
 
     with Client([node.url]) as client:
-        monkeypatch.setattr(_Address, "ask", lossy)
+        monkeypatch.setattr(Address, "ask", lossy)
         made = client.create("users", user("Refused"))
         monkeypatch.undo()
         assert client.get("users", made["id"]) == made

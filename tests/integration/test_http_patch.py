@@ -12,7 +12,12 @@ import pytest
 
 from clusterlite.core import codec
 from clusterlite.core.event import Condition, Stamp
-from clusterlite.core.keys import attempt_event_id, fingerprint, keyed_event_id
+from clusterlite.core.keys import (
+    attempt_event_id,
+    fingerprint,
+    keyed_event_id,
+    try_fingerprint,
+)
 from clusterlite.log.open import make_log
 from tests.http_node import check_problem
 from tests.processes import Serve
@@ -162,7 +167,8 @@ def test_a_keyed_patch_that_lost_a_try_goes_on_under_the_next_id_and_has_one_eff
             first = keyed_event_id(cluster, "", key)
             for number in range(lost):
                 event_id = attempt_event_id(first, number) if number else first
-                stamp = Stamp(event_id, "2026-11-22T20:00:00Z", cluster, "n", 0, fp=fp)
+                tried_fp = try_fingerprint(fp, "precondition_failed", number)
+                stamp = Stamp(event_id, "2026-11-22T20:00:00Z", cluster, "n", 0, fp=tried_fp)
                 record = codec.encode(
                     stamp, "PATCH", "spans", {"id": "s"}, schema=3, condition=Condition(0)
                 )
@@ -195,7 +201,7 @@ def test_a_keyed_patch_at_a_version_is_answered_by_the_try_that_was_applied(
         cluster = node.request("GET", "/-/cluster").json["cluster"]
         body, asked = {"low": 2}, Condition(version)
         ifs = {"if-match": f'"{version}"'}
-        fp = fingerprint("PATCH", "/spans/s", [], ifs, body)
+        fp = try_fingerprint(fingerprint("PATCH", "/spans/s", [], ifs, body), "exists")
         first = keyed_event_id(cluster, "", "some")
         tries = [
             (first, "INSERT", {"id": "s", "low": 2, "high": 5}),

@@ -34,6 +34,7 @@ EXPORTED = [
     "NotServing",
     "OutcomeUnknown",
     "Overloaded",
+    "Patch",
     "PreconditionFailed",
     "Put",
     "RecordTooLarge",

@@ -23,7 +23,7 @@ IN_CODE = "\n".join(code for _, code in BLOCKS)
 def test_every_block_runs_in_the_order_of_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert len(BLOCKS) == TEXT.count("```python") == 9
+    assert len(BLOCKS) == TEXT.count("```python") == 10
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "reference"}
     for name, code in BLOCKS:

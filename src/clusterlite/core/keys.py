@@ -78,3 +78,31 @@ def fingerprint(
         [method, path, sorted(map(list, query)), sorted(map(list, conditions.items())), body]
     )
     return blake2b(spelled.encode(), digest_size=16).hexdigest()
+
+
+def try_fingerprint(fp: str, code: str, number: int = 0) -> str:
+    """The fingerprint of a request's try that another may follow (`core.tries`).
+
+    Args:
+        fp: of the request; empty without a key.
+        code: of the rejection after which another follows; empty for none.
+        number: of the try, from 0.
+    """
+    if not fp or not code:
+        return fp
+    return f"{fp}+{code}+{number}" if number else f"{fp}+{code}"
+
+
+def lost_by(fp: str) -> str:
+    """The code that `try_fingerprint` was given."""
+    return fp.partition("+")[2].partition("+")[0]
+
+
+def is_later(fp: str) -> bool:
+    """Whether it is of a try after the first."""
+    return fp.count("+") > 1
+
+
+def same_request(fp: str, other: str) -> bool:
+    """Whether two fingerprints are of one request, whichever of its tries they belong to."""
+    return fp.partition("+")[0] == other.partition("+")[0]

@@ -26,19 +26,12 @@ import pydantic
 import pydantic_core
 from pydantic_core import SchemaValidator
 
-from clusterlite.core.entity import Entity, invalid
+from clusterlite.core.entity import Entity, EntityT, invalid
 from clusterlite.core.event import Condition
 from clusterlite.core.fields import Json, Stored
-from clusterlite.core.outcome import Applied, Outcome
 from clusterlite.core.patch import difference, merge
 from clusterlite.core.schema import Column
 from clusterlite.errors import InputError, Problem
-
-TRIES: Final = 5
-"""How often a part that needs its row is tried before the writers around it are told to wait."""
-
-CONTENTION: Final = "other writers changed the row at each of the tries; nothing was written"
-"""What is told then."""
 
 _Schema = dict[str, Any]
 """A core schema of Pydantic's, or a field's."""
@@ -112,24 +105,6 @@ class Part(NamedTuple):
             return Attempt("PATCH", bare, Condition(present=False))
         version, values = found
         return Attempt("PATCH", bare | self.of.changed(self, values), Condition(version))
-
-
-def contended(judged: Applied) -> Applied:
-    """A patch whose last try lost, as its caller is told."""
-    return judged._replace(outcome=judged.outcome._replace(code="contention", detail=CONTENTION))
-
-
-def may_try_again(outcome: Outcome, asked: Condition | None) -> bool:
-    """Whether an attempt was lost to another write, and not for what the client asked for.
-
-    Args:
-        outcome: of the attempt.
-        asked: the client's own precondition.
-    """
-    if asked is None or asked.present:
-        return outcome.code == "precondition_failed"
-    # An INSERT with a version in its precondition: the row has just come to that version.
-    return asked.version is not None and outcome.code == "exists"
 
 
 class Partial:
@@ -222,7 +197,7 @@ def partial_of(entity: type[Entity]) -> Partial:
     return Partial(entity)
 
 
-def spelled(entity: type[Entity], fields: Mapping[str, Any]) -> bytes:
+def fields_as_json(entity: type[Entity], fields: Mapping[str, Any]) -> bytes:
     """Fields as Python has them, as the JSON that a client would have sent.
 
     Raises:
@@ -235,6 +210,13 @@ def spelled(entity: type[Entity], fields: Mapping[str, Any]) -> bytes:
         )
     except ValueError as error:
         raise InputError([Problem("", "datatype", f"cannot be written as JSON: {error}")]) from None
+
+
+def bare(entity: type[EntityT], key: str) -> EntityT:
+    """A row of which nothing but its id is known: its other fields are not there."""
+    made = entity.__new__(entity)
+    _fill(made, {"id": key}, None, {"id"})
+    return made
 
 
 class _Shape:
@@ -348,15 +330,18 @@ def _judged(validator: SchemaValidator, raw: bytes, *, by_name: bool | None = No
 def _made(entity: type[Entity], judged: tuple[dict[str, Any], Any, set[str]]) -> Entity:
     """The entity of judged fields, as Pydantic makes it of them."""
     made = entity.__new__(entity)
-    values, extra, given = judged
+    _fill(made, *judged)
+    if entity.__pydantic_post_init__ is not None:
+        made.model_post_init(None)
+    return made
+
+
+def _fill(made: Entity, values: dict[str, Any], extra: Any, given: set[str]) -> None:
     put = object.__setattr__
     put(made, "__dict__", values)
     put(made, "__pydantic_fields_set__", given)
     put(made, "__pydantic_extra__", extra)
     put(made, "__pydantic_private__", None)
-    if entity.__pydantic_post_init__ is not None:
-        made.model_post_init(None)
-    return made
 
 
 def _keep(name: str, given: Any, judge: Callable[[Any], Any]) -> Any:

@@ -3,6 +3,7 @@
     node.transaction([
         Assert(User, "ann", version=41),
         Create(Order(user="ann", amount=7)),
+        Patch(Stock, "apples", {"left": 3}, if_version=9),
         Update(account, if_version=account.version),
     ])
 
@@ -12,15 +13,16 @@ is judged against the state before the first change, so only the first change of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clusterlite.core.codec import CHANGES_MAX
 from clusterlite.core.entity import Entity, check_key, key_of
 from clusterlite.core.event import Change, Condition, misplaced_conditions
 from clusterlite.core.names import fold
 from clusterlite.core.outcome import Applied
+from clusterlite.core.partial import fields_as_json, partial_of
 from clusterlite.errors import InputError, Problem
 
 
@@ -60,6 +62,25 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class Patch:
+    """Change some fields of a row that is there.
+
+    A class that judges several fields together needs the whole row: take `Update` for it.
+
+    Args:
+        entity: the class.
+        key: of the row.
+        fields: by name, as the class's constructor takes them.
+        if_version: only where the row had this version before the transaction.
+    """
+
+    entity: type[Entity]
+    key: str
+    fields: Mapping[str, Any]
+    if_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Remove a row.
 
@@ -91,14 +112,14 @@ class Assert:
     absent: bool = False
 
 
-AnyChange = Create | Put | Update | Delete | Assert
+AnyChange = Create | Put | Update | Patch | Delete | Assert
 
 
 class Changed(NamedTuple):
     """What one change of a transaction did.
 
     Args:
-        operation: as it stands in the event: INSERT, UPDATE, DELETE or ASSERT.
+        operation: as it stands in the event: INSERT, UPDATE, PATCH, DELETE or ASSERT.
         table: the table's name.
         key: the row's id.
         created: whether the row was not there before the change.
@@ -186,14 +207,14 @@ def done(changes: Sequence[AnyChange], applied: Applied) -> list[Changed]:
 
 def class_of(change: AnyChange) -> type[Entity]:
     """The class whose table it is about."""
-    return change.entity if isinstance(change, Delete | Assert) else type(change.entity)
+    return change.entity if isinstance(change, Patch | Delete | Assert) else type(change.entity)
 
 
 def _spelled(
     change: object, schema_of: Callable[[type[Entity]], int], new_key: Callable[[], str]
 ) -> Change:
     if not isinstance(change, AnyChange):
-        why = f"is {change!r}; a change is a Create, Put, Update, Delete or Assert"
+        why = f"is {change!r}; a change is a Create, Put, Update, Patch, Delete or Assert"
         raise InputError([Problem("", "type", why)])
     kind = class_of(change)
     table, schema = kind.declaration.name, schema_of(kind)
@@ -201,6 +222,16 @@ def _spelled(
         operation = "DELETE" if isinstance(change, Delete) else "ASSERT"
         key = check_key(change.key)
         return Change(operation, table, key, {"id": key}, schema, _condition(change))
+    if isinstance(change, Patch):
+        key = check_key(change.key)
+        part = partial_of(kind).read(fields_as_json(kind, change.fields), key)
+        if part.data is None:
+            why = (
+                f"a Patch of {table} needs the whole row, to judge its fields together; read it, "
+                "and take Update(row, if_version=row.version)"
+            )
+            raise InputError([Problem("", "whole_row", why)])
+        return Change("PATCH", table, key, {"id": key, **part.data}, schema, _condition(change))
     entity = change.entity
     if isinstance(change, Create):
         key = check_key(entity.id) if entity.id else new_key()
@@ -221,6 +252,6 @@ def _condition(change: AnyChange) -> Condition | None:
         return Condition(change.version)
     if isinstance(change, Update) and change.if_version is None:
         return Condition(present=True)
-    if isinstance(change, Update | Delete) and change.if_version is not None:
+    if isinstance(change, Update | Patch | Delete) and change.if_version is not None:
         return Condition(change.if_version)
     return None

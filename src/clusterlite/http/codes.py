@@ -203,6 +203,22 @@ CODES: Final[dict[str, Code]] = {
         "The node is starting, or its node process is down. Nothing was written.",
         "Send it again after `Retry-After`, or to another node.",
     ),
+    "config": Code(
+        503,
+        "The node cannot serve as it is set up. Nothing was written.",
+        "Send it to another node; the operator looks at `/-/cluster`.",
+    ),
+    "schema_refused": Code(
+        503,
+        "The log holds another schema than a class of this node, which serves no more. Nothing was "
+        "written.",
+        "Send it to another node; the operator looks at `/-/cluster`.",
+    ),
+    "folder_in_use": Code(
+        503,
+        "Another process holds the node's log. Nothing was written.",
+        "Send it to another node; the operator looks at `/-/cluster`.",
+    ),
     "overloaded": Code(
         503,
         "A queue of the node is full. Nothing was written.",

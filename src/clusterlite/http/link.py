@@ -5,7 +5,7 @@
    event's id makes that safe (I3). The wait ends when its time is over, not when the link breaks.
 3. A failure before the first byte was given to the socket is definite; after it, unknown (I11).
    A node that refuses what an earlier process was sent says nothing of the first sending: the
-   event is sent again until its outcome is known or its wait is over.
+   event is sent again, ever more seldom, until its outcome is known or its wait is over.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,13 @@ ASKED_BYTES_MAX: Final = 64 * 1024 * 1024
 """Bytes of the events among them: all of them are one frame after a break of the link."""
 
 RECONNECT_S: Final = 0.05
+
+RESEND_MIN_S: Final = 0.1
+"""How long after a refusal its event is sent again; twice as long after each further one …"""
+
+RESEND_MAX_S: Final = 2.0
+"""… up to this. A node that says that it serves now is sent all of them at once."""
+
 _SWEEP_S: Final = 0.1
 _STATUS_WAIT_S: Final = 2.0
 
@@ -45,7 +53,7 @@ _log = get_logger("clusterlite.link")
 class _Asked:
     """One question on its way."""
 
-    __slots__ = ("deadline", "frame", "refused", "reply", "sent")
+    __slots__ = ("deadline", "frame", "pause_s", "reply", "resend_at", "sent")
 
     def __init__(
         self,
@@ -57,7 +65,14 @@ class _Asked:
         self.reply = reply
         self.deadline = deadline
         self.sent = 0
-        self.refused = False
+        self.pause_s = RESEND_MIN_S
+        self.resend_at: float | None = None
+        """Set while it is refused."""
+
+    def refused(self, now: float) -> None:
+        """It is to be sent again, later."""
+        self.resend_at = now + self.pause_s
+        self.pause_s = min(self.pause_s * 2, RESEND_MAX_S)
 
     def doubts(self, answer: Answer) -> bool:
         """Whether a refusal leaves open what became of an earlier sending."""
@@ -196,6 +211,7 @@ class LinkClient:
         events: list[frames.Submitted] = []
         for asked in outgoing:
             asked.sent += 1
+            asked.resend_at = None
             if isinstance(asked.frame, frames.Submitted):
                 events.append(asked.frame)
             else:
@@ -227,8 +243,11 @@ class LinkClient:
         elif isinstance(frame, frames.Hello):
             if frame.protocol != frames.PROTOCOL:
                 raise ValueError(f"the node speaks protocol {frame.protocol} of the link")
+            serves = frame.serving and not (self.hello is not None and self.hello.serving)
             self.hello = frame
             self._greeted(frame)
+            if serves:
+                self._resend(math.inf)
         else:
             future = self._statuses.get(frame.seq)
             if future is not None and not future.done():
@@ -239,7 +258,7 @@ class LinkClient:
         if asked is None:
             return
         if asked.doubts(answer):
-            asked.refused = True
+            asked.refused(time.monotonic())
             return
         del self._asked[seq]
         self._asked_bytes -= _size(asked.frame)
@@ -264,14 +283,22 @@ class LinkClient:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
-            now = time.monotonic()
-            for seq, asked in list(self._asked.items()):
-                if asked.deadline <= now:
-                    self._give_up(seq)
-                elif asked.refused:
-                    asked.refused = False
-                    self._outgoing.append(asked)
-            self._flush()
+            self._sweep_once()
+
+    def _sweep_once(self) -> None:
+        now = time.monotonic()
+        for seq, asked in list(self._asked.items()):
+            if asked.deadline <= now:
+                self._give_up(seq)
+        self._resend(now)
+
+    def _resend(self, now: float) -> None:
+        """Send again what was refused and is due."""
+        for asked in self._asked.values():
+            if asked.resend_at is not None and asked.resend_at <= now:
+                asked.resend_at = None
+                self._outgoing.append(asked)
+        self._flush()
 
     def _give_up(self, seq: int) -> None:
         asked = self._asked.pop(seq)

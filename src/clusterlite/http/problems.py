@@ -17,6 +17,7 @@ from clusterlite.core.outcome import NEVER, REJECTIONS, Outcome
 from clusterlite.errors import (
     Behind,
     ClusterLiteError,
+    ConfigError,
     ForeignToken,
     Halt,
     InputError,
@@ -46,6 +47,7 @@ _STATUS: Final[tuple[tuple[type[ClusterLiteError], int, str], ...]] = (
     (Halt, 503, "the node has stopped acknowledging"),
     (NotServing, 503, "the node is not serving now"),
     (Overloaded, 503, "the node is overloaded"),
+    (ConfigError, 503, "the node cannot serve as it is set up"),
     (Behind, 503, "this node is behind the state that was asked for"),
     (ForeignToken, 409, "the token belongs to another cluster"),
     (TokenAhead, 409, "the token is from beyond the log"),
@@ -155,14 +157,16 @@ def from_error(error: ClusterLiteError, event_id: str | None = None) -> HttpErro
     if status == 503:
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     if event_id is not None:
-        if isinstance(error, LogUnavailable | Overloaded):
+        if isinstance(error, LogUnavailable | Overloaded | ConfigError):
             title += ": the write did not happen"
         extra["event"] = event_id
         headers.append((b"clusterlite-event", event_id.encode()))
         if status == 504:
             headers.append((b"location", f"/-/events/{event_id}".encode()))
     code = error.reason if isinstance(error, Halt) else error.code
-    return HttpError(status, code, f"{title}: {error}", headers=tuple(headers), extra=extra)
+    # What is wrong with a set-up names folders and addresses: that is for the operator.
+    told = "/-/cluster says why" if isinstance(error, ConfigError) else str(error)
+    return HttpError(status, code, f"{title}: {told}", headers=tuple(headers), extra=extra)
 
 
 def of_exception(error: Exception) -> HttpError | None:

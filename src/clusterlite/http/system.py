@@ -28,6 +28,7 @@ from clusterlite.core import codec
 from clusterlite.core.event import Stamp
 from clusterlite.core.names import is_key
 from clusterlite.core.outcome import Applied, Outcome
+from clusterlite.core.tries import contended, fate, is_lost, is_open, later_ids
 from clusterlite.errors import ClusterLiteError
 from clusterlite.http import codes, messages, transactions
 from clusterlite.http.consistency import PARAMETER
@@ -136,13 +137,13 @@ class SystemRoutes:
         event_id = _event_id(request)
         own = messages.Request.of_scope(request.scope)
         levels = self._service.levels
-        fate = self._service.reader.fate(event_id)
-        need = levels.need(own, request.query_params, fate.position)
+        found = self._service.reader.fate(event_id)
+        need = levels.need(own, request.query_params, found.position)
         if need is not None:
             reached = await levels.reach(need)
-            fate = self._service.reader.fate(event_id)
-            reached.check(fate.position)
-        return self._fate(event_id, fate)
+            found = self._service.reader.fate(event_id)
+            reached.check(found.position)
+        return self._fate(event_id, found)
 
     async def settle(self, request: Request) -> Response:
         """Close the event's id, unless the log has it already; then its outcome comes back."""
@@ -150,10 +151,27 @@ class SystemRoutes:
         service = self._service
         own = messages.Request.of_scope(request.scope)
         service.cors.check_write(own)
-        stamp = Stamp(event_id, timestamp(), service.cluster, service.node_id, service.after())
-        answer = await service.link.decide(event_id, codec.encode(stamp, "FENCE"), WAIT_S)
+        outcome = await self._closed(event_id, event_id)
+        if is_open(outcome):
+            for used in later_ids(event_id):
+                outcome = await self._closed(used, event_id)
+                if not is_lost(outcome):
+                    break
+            else:
+                outcome = contended(outcome, event_id)
+        return self._outcome(outcome, outcome.position)
+
+    async def _closed(self, used: str, event_id: str) -> Outcome:
+        """The outcome of one id, which is `never` where the log did not have it.
+
+        Raises:
+            HttpError: it is not known yet; it names the event that was asked for.
+        """
+        service = self._service
+        stamp = Stamp(used, timestamp(), service.cluster, service.node_id, service.after())
+        answer = await service.link.decide(used, codec.encode(stamp, "FENCE"), WAIT_S)
         if isinstance(answer, Applied):
-            return self._outcome(answer.outcome, answer.outcome.position)
+            return answer.outcome
         error = answer if isinstance(answer, ClusterLiteError) else None
         raise from_error(error or ClusterLiteError("the fence was not applied in time"), event_id)
 
@@ -177,12 +195,16 @@ class SystemRoutes:
         """The page to which the `type` of every problem document leads."""
         return HTMLResponse(codes.page(), headers=_PAGE_HEADERS)
 
-    def _fate(self, event_id: str, fate: Fate) -> Response:
-        if fate.outcome is not None:
-            return self._outcome(fate.outcome, fate.position)
-        status = "unseen" if fate.remembers(event_id) else "forgotten"
+    def _fate(self, event_id: str, found: Fate) -> Response:
+        outcome = found.outcome
+        if outcome is not None and is_open(outcome):
+            outcome = fate(event_id, lambda used: self._service.reader.fate(used).outcome)
+        if outcome is not None:
+            return self._outcome(outcome, max(found.position, outcome.position))
+        remembered = found.outcome is not None or found.remembers(event_id)
+        status = "unseen" if remembered else "forgotten"
         return self._with_token(
-            {"id": event_id, "status": status, "looked_up_to": fate.position}, fate.position
+            {"id": event_id, "status": status, "looked_up_to": found.position}, found.position
         )
 
     def _outcome(self, outcome: Outcome, position: int) -> Response:

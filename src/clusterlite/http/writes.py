@@ -18,8 +18,14 @@ from clusterlite.core import codec
 from clusterlite.core.entity import Entity, check_key, invalid
 from clusterlite.core.event import Change, Condition, Stamp
 from clusterlite.core.fields import Json
-from clusterlite.core.keys import KEY_CHARACTERS_MAX, fingerprint, keyed_event_id
+from clusterlite.core.keys import (
+    KEY_CHARACTERS_MAX,
+    fingerprint,
+    keyed_event_id,
+    same_request,
+)
 from clusterlite.core.outcome import APPLIED, NEVER, Applied, Outcome, Row
+from clusterlite.core.tries import is_lost
 from clusterlite.errors import (
     ClusterLiteError,
     InputError,
@@ -117,10 +123,13 @@ class Write:
         outcome, rows, repeated = applied
         self._service.saw(outcome.position)
         # A fence has no fingerprint: it closed the id for any request.
-        if self.stamp.fp and outcome.fp != self.stamp.fp and outcome.verdict != NEVER:
-            raise from_error(
-                KeyReused("send the same request again, or choose a new key"), self.stamp.id
-            )
+        if self.stamp.fp and outcome.verdict != NEVER:
+            if not same_request(self.stamp.fp, outcome.fp):
+                raise from_error(
+                    KeyReused("send the same request again, or choose a new key"), self.stamp.id
+                )
+            if is_lost(outcome):  # another node, which knows another class, tries on
+                raise from_error(OutcomeUnknown(self.stamp.id), self.stamp.id)
         replayed = repeated and bool(self.stamp.fp)
         headers = self._headers(outcome.position, replayed=replayed)
         if outcome.verdict != APPLIED:
@@ -333,12 +342,10 @@ class Writes:
         Raises:
             HttpError: the event has no effect, or the key came with another request.
         """
-        outcome = self.remembered(write.stamp)
+        if not write.stamp.fp:
+            return None
+        outcome = self._service.reader.fate(write.stamp.id).outcome
         return None if outcome is None else write.judged(Applied(outcome, (), repeated=True))
-
-    def remembered(self, stamp: Stamp) -> Outcome | None:
-        """The outcome of a keyed event that was judged before, as far as this replica knows."""
-        return self._service.reader.fate(stamp.id).outcome if stamp.fp else None
 
     def checked(self, write: Write) -> Write:
         """The write.

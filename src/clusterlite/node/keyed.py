@@ -6,16 +6,18 @@ part of the request, as it is none of an HTTP request's body.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from clusterlite.core.acceptance import Unreadable, read_json
 from clusterlite.core.entity import Entity
-from clusterlite.core.fields import Json
-from clusterlite.core.keys import fingerprint
+from clusterlite.core.fields import DOCUMENT_DEPTH_MAX, Json
+from clusterlite.core.keys import fingerprint, same_request
 from clusterlite.core.outcome import NEVER, Outcome
+from clusterlite.core.partial import fields_as_json
 from clusterlite.core.transaction import AnyChange, class_of
-from clusterlite.errors import KeyReused
+from clusterlite.errors import InputError, KeyReused, Problem
 
 
 def call_fingerprint(operation: str, table: str, arguments: Json) -> str:
@@ -38,6 +40,19 @@ def given(entity: Entity) -> dict[str, Json]:
     }
 
 
+def fields_given(entity: type[Entity], fields: Mapping[str, Any]) -> Json:
+    """The fields of a patch, in JSON form.
+
+    Raises:
+        InputError: a value that no event can hold.
+    """
+    try:
+        value: Json = read_json(fields_as_json(entity, fields), DOCUMENT_DEPTH_MAX)
+    except Unreadable as error:
+        raise InputError([Problem("", "malformed", str(error))]) from None
+    return value
+
+
 def changes_given(changes: Sequence[AnyChange]) -> Json:
     """The changes of a transaction, in JSON form, as the caller gave them."""
     told: list[Json] = []
@@ -50,6 +65,8 @@ def changes_given(changes: Sequence[AnyChange]) -> Json:
             value = getattr(change, item.name)
             if isinstance(value, Entity):
                 spelled[item.name] = given(value)
+            elif isinstance(value, Mapping):
+                spelled[item.name] = fields_given(class_of(change), value)
             elif not isinstance(value, type):
                 spelled[item.name] = value
         told.append(spelled)
@@ -76,7 +93,7 @@ def check_same(key: str, fp: str, outcome: Outcome) -> None:
         KeyReused: it is another's.
     """
     # A fence has no fingerprint: it closed the id for any call.
-    if outcome.fp != fp and outcome.verdict != NEVER:
+    if outcome.verdict != NEVER and not same_request(fp, outcome.fp):
         raise KeyReused(
             f"the key {key!r} came with another write before (event {outcome.event_id} at "
             f"{outcome.position}): repeat that one, or choose a new key"

@@ -29,16 +29,18 @@ from clusterlite.core.fields import Json
 from clusterlite.core.keys import check_idempotency_key, keyed_event_id
 from clusterlite.core.operations import TableOperations
 from clusterlite.core.outcome import APPLIED, NEVER, REJECTIONS, Applied, Outcome, Row
-from clusterlite.core.partial import Attempt, partial_of, spelled
+from clusterlite.core.partial import bare
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.core.rejections import rejection
 from clusterlite.core.token import Token
 from clusterlite.core.transaction import AnyChange, class_of
+from clusterlite.core.tries import fate
 from clusterlite.errors import (
     ClusterLiteError,
     ConfigError,
     NotFound,
     NotServing,
+    OutcomeUnknown,
     Rejected,
 )
 from clusterlite.log.base import Log
@@ -48,7 +50,7 @@ from clusterlite.node.answers import Answer, Appended, Submission
 from clusterlite.node.consistency import Levels
 from clusterlite.node.ids import timestamp, uuid7
 from clusterlite.node.keyed import call_fingerprint, changes_given, check_same, given
-from clusterlite.node.patches import patched
+from clusterlite.node.patches import PatchCall
 from clusterlite.node.runtime import Runtime
 from clusterlite.replica.reader import Reader, Selection, holds, known_schema
 
@@ -309,10 +311,11 @@ class Node:
     def patch(
         self,
         entity: type[EntityT],
-        key: str,
+        row_id: str,
         fields: Mapping[str, Any],
         *,
         if_version: int | None = None,
+        key: str | None = None,
     ) -> EntityT:
         """Change some fields of a row that is there; the others stay as they are at apply.
 
@@ -320,51 +323,44 @@ class Node:
 
         Args:
             entity: which.
-            key: of the row.
+            row_id: of the row.
             fields: by name, as the class's constructor takes them.
             if_version: only where the row still has this version.
+            key: as for `create`. An HTTP request with this key that asks for the same is the
+                same write.
 
         Returns:
-            The whole row as it is now.
+            The whole row as it is now. Where a repeated call finds it written since: the row
+            with `id` and `version` of the first call alone, and no other field.
 
         Raises:
             NotFound: no such row is there.
             PreconditionFailed: it has another version.
             Contention: the row had to be read first, and other writers came between each time.
             InputError: a value that the class or the log does not take.
-            ConstraintFailed, LogUnavailable, OutcomeUnknown: as `create`.
+            ConstraintFailed, KeyReused, LogUnavailable, OutcomeUnknown: as `create`.
         """
         schema, selection = self._entity(entity)
-        table = entity.declaration.name
-        part = partial_of(entity).read(spelled(entity, fields), check_key(key))
-
-        def send(attempt: Attempt) -> Applied:
-            stamp = self._stamp()
-            record = codec.encode(
-                stamp,
-                attempt.operation,
-                table,
-                attempt.data,
-                schema=schema,
-                condition=attempt.condition,
-            )
-            return self._submit(stamp.id, record)
-
         asked = None if if_version is None else Condition(if_version)
-        ends = time.monotonic() + self.wait_s
-        applied = patched(part, asked, lambda: self._reader().row(selection, key), send, ends)
-        if applied.outcome.verdict != APPLIED:
-            raise rejected(applied.outcome, f"patch of {table}/{key}")
-        for row in reversed(applied.rows):
-            if row.key == key and row.fields is not None:
-                values = [row.fields.get(column.name) for column in entity.declaration.columns]
-                return entity.from_stored(key, values, applied.outcome.position)
-        raise NotFound(
-            "not_found",
-            applied.outcome.event_id,
-            applied.outcome.position,
-            text=f"patch of {table}/{key}: the table's own operations left no such row",
+        patch = PatchCall(entity, row_id, fields, asked, schema)
+        stamp = self._stamp()
+        if key is not None:
+            event_id = keyed_event_id(self.cluster, "", check_idempotency_key(key))
+            stamp = stamp._replace(id=event_id, fp=patch.fingerprint())
+        applied = patch.made(
+            stamp,
+            lambda event_id: self._reader().fate(event_id).outcome,
+            lambda: self._reader().row(selection, row_id),
+            self._submit,
+            time.monotonic() + self.wait_s,
         )
+        outcome = applied.outcome
+        if key is not None:
+            check_same(key, stamp.fp, outcome)
+        what = f"patch of {entity.declaration.name}/{row_id}"
+        if outcome.verdict != APPLIED:
+            raise rejected(outcome, what)
+        return self._patched(entity, row_id, applied, what)
 
     def delete(
         self, entity: Entity, *, if_version: int | None = None, key: str | None = None
@@ -398,7 +394,7 @@ class Node:
         """Write many rows of any tables in one event, all or none.
 
         Args:
-            changes: 1 to 10,000 of Create, Put, Update, Delete and Assert, applied in order.
+            changes: 1 to 10,000 of Create, Put, Update, Patch, Delete and Assert, applied in order.
             key: as `create`. A repeated call gives the rows that were not written since.
 
         Returns:
@@ -449,7 +445,7 @@ class Node:
         """
         if consistency is not None or token is not None:
             self._reach(consistency, token)
-        return self._reader().fate(event_id).outcome
+        return fate(event_id, lambda used: self._reader().fate(used).outcome)
 
     def settle(self, event_id: str) -> Outcome:
         """Make an unknown outcome definite: the event's own, or `never` from now on.
@@ -457,6 +453,12 @@ class Node:
         Raises:
             LogUnavailable, OutcomeUnknown: it is not settled yet; ask again.
         """
+        try:
+            return fate(event_id, self._closed)
+        except OutcomeUnknown as error:
+            raise OutcomeUnknown(event_id, error.position) from error
+
+    def _closed(self, event_id: str) -> Outcome:
         fence = codec.encode(self._stamp(event_id), "FENCE")
         return self._submit(event_id, fence).outcome
 
@@ -519,7 +521,7 @@ class Node:
             return self._submit(stamp.id, record(stamp))
         event_id = keyed_event_id(self.cluster, "", check_idempotency_key(key))
         fp = call_fingerprint(operation, table, arguments)
-        known = self.outcome(event_id)
+        known = self._reader().fate(event_id).outcome
         if known is not None:
             applied = Applied(known, (), repeated=True)
         else:
@@ -548,6 +550,20 @@ class Node:
             if found is not None and found.version == version:
                 return found
         return entity.model_copy(update={"id": key})._at_version(version)
+
+    def _patched(self, entity: type[EntityT], row_id: str, applied: Applied, what: str) -> EntityT:
+        version = applied.outcome.position
+        for row in reversed(applied.rows):
+            if row.key == row_id and row.fields is not None:
+                values = [row.fields.get(column.name) for column in entity.declaration.columns]
+                return entity.from_stored(row_id, values, version)
+        if not applied.repeated:
+            why = f"{what}: the table's own operations left no such row"
+            raise NotFound("not_found", applied.outcome.event_id, version, text=why)
+        found = self.get(entity, row_id)
+        if found is not None and found.version == version:
+            return found
+        return bare(entity, row_id)._at_version(version)
 
     def _remembered(self, changes: Sequence[AnyChange], outcome: Outcome) -> tuple[Row, ...]:
         """The images of an earlier transaction, as far as its rows were not written since."""

@@ -1,39 +1,113 @@
-"""The tries of a patch in this process; `core.partial` says what each of them sends."""
+"""Patches in this process: `core.tries` says what is sent, and which try counts."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from clusterlite.core.event import Condition
-from clusterlite.core.outcome import Applied
-from clusterlite.core.partial import TRIES, Attempt, Part, contended, may_try_again
+from clusterlite.core import codec
+from clusterlite.core.entity import Entity, check_key
+from clusterlite.core.event import Condition, Stamp
+from clusterlite.core.keys import fingerprint
+from clusterlite.core.outcome import Applied, Outcome
+from clusterlite.core.partial import Part, fields_as_json, partial_of
+from clusterlite.core.tries import Around, tries
+from clusterlite.errors import OutcomeUnknown
+from clusterlite.node.ids import uuid7
+from clusterlite.node.keyed import fields_given
 
 
-def patched(
-    part: Part,
-    asked: Condition | None,
-    look: Callable[[], tuple[Any, ...] | None],
-    send: Callable[[Attempt], Applied],
-    ends: float,
-) -> Applied:
-    """What became of a patch.
+class PatchCall:
+    """One call of `Node.patch`.
 
     Args:
-        part: of the row.
-        asked: the caller's own precondition, after which nothing is tried again.
-        look: reads the row, as `(version, values…)`.
-        send: appends an event and waits for its outcome.
-        ends: when the last try may begin, by the monotonic clock.
+        entity: which.
+        row_id: of the row.
+        fields: as the caller gave them.
+        asked: the caller's own precondition.
+        schema: the position of the declaration that the node knows.
+
+    Raises:
+        InputError: fields that JSON cannot hold.
     """
-    if part.data is not None:
-        return send(Attempt("PATCH", {"id": part.key, **part.data}, asked))
-    for number in range(1, TRIES + 1):
-        found = look()
-        applied = send(part.attempt(None if found is None else (found[0], found[1:]), asked))
-        if not may_try_again(applied.outcome, asked):
-            return applied
-        if number == TRIES or time.monotonic() > ends:
-            break
-    return contended(applied)
+
+    def __init__(
+        self,
+        entity: type[Entity],
+        row_id: str,
+        fields: Mapping[str, Any],
+        asked: Condition | None,
+        schema: int,
+    ) -> None:
+        self._entity = entity
+        self._row_id = check_key(row_id)
+        self._fields = fields
+        self._body = fields_as_json(entity, fields)
+        self._asked = asked
+        self._schema = schema
+
+    def fingerprint(self) -> str:
+        """That of the HTTP request which asks for the same: either may repeat the other."""
+        version = None if self._asked is None else self._asked.version
+        ifs = {} if version is None else {"if-match": f'"{version}"'}
+        path = f"/{self._entity.declaration.name}/{self._row_id}"
+        return fingerprint("PATCH", path, (), ifs, fields_given(self._entity, self._fields))
+
+    def made(
+        self,
+        first: Stamp,
+        known: Callable[[str], Outcome | None],
+        row: Callable[[], tuple[Any, ...] | None],
+        submit: Callable[[str, bytes], Applied],
+        ends: float,
+    ) -> Applied:
+        """What became of it.
+
+        Args:
+            first: of the first try.
+            known: the outcome of an event, as far as this replica has it.
+            row: reads the row, as `(version, values…)`.
+            submit: appends an event by its id, and waits for its outcome.
+            ends: when the last try may begin, by the monotonic clock.
+
+        Raises:
+            InputError: the fields, or what they make of the row, do not fit.
+            OutcomeUnknown: with a key, it names the first try, and so the whole.
+        """
+
+        def found() -> tuple[int, tuple[Any, ...]] | None:
+            values = row()
+            return None if values is None else (values[0], values[1:])
+
+        chain = tries(
+            first.id,
+            first.fp,
+            self._asked,
+            self._read,
+            Around(known, found, uuid7, lambda: time.monotonic() > ends),
+        )
+        try:
+            sent = next(chain)
+            while True:
+                attempt = sent.attempt
+                record = codec.encode(
+                    first._replace(id=sent.event_id, fp=sent.fp),
+                    attempt.operation,
+                    self._entity.declaration.name,
+                    attempt.data,
+                    schema=self._schema,
+                    condition=attempt.condition,
+                )
+                try:
+                    judged = submit(sent.event_id, record)
+                except OutcomeUnknown as error:
+                    raise OutcomeUnknown(
+                        first.id if first.fp else sent.event_id, error.position
+                    ) from error
+                sent = chain.send(judged)
+        except StopIteration as ended:
+            return ended.value  # type: ignore[no-any-return]
+
+    def _read(self) -> Part:
+        return partial_of(self._entity).read(self._body, self._row_id)

@@ -6,7 +6,15 @@ from uuid import RFC_4122, UUID
 
 import pytest
 
-from clusterlite.core.keys import attempt_event_id, fingerprint, keyed_event_id
+from clusterlite.core.keys import (
+    attempt_event_id,
+    fingerprint,
+    is_later,
+    keyed_event_id,
+    lost_by,
+    same_request,
+    try_fingerprint,
+)
 
 REQUEST = ("POST", "/users", [("a", "1"), ("b", "2")], {"if-match": '"7"'}, {"name": "Ann"})
 
@@ -70,3 +78,15 @@ def test_the_ids_of_later_attempts_never_change_and_differ() -> None:
     assert made[0] == "304141a4-bc46-8ec4-b0fa-b06cb3f52be4"
     assert len({first, *made}) == 5
     assert {UUID(one).version for one in made} == {8}
+
+
+def test_a_trys_fingerprint_tells_its_request_its_place_and_by_what_it_is_lost() -> None:
+    fp = fingerprint(*REQUEST)  # type: ignore[arg-type]
+    first, later = (try_fingerprint(fp, "exists", number) for number in (0, 3))
+    assert (first, later) == (f"{fp}+exists", f"{fp}+exists+3")
+    assert (lost_by(fp), lost_by(first), lost_by(later)) == ("", "exists", "exists")
+    assert [is_later(one) for one in (fp, first, later)] == [False, False, True]
+    assert all(same_request(fp, one) for one in (fp, first, later))
+    assert not same_request(first, "0" * 32)
+    assert try_fingerprint("", "exists") == ""
+    assert try_fingerprint(fp, "", 3) == fp

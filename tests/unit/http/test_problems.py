@@ -32,6 +32,9 @@ EVENT = "01a2079b-0000-7000-8000-000000000001"
         (errors.NotServing("x"), 503, "not_serving"),
         (errors.Overloaded("x"), 503, "overloaded"),
         (errors.Behind("x"), 503, "behind"),
+        (errors.ConfigError("x"), 503, "config"),
+        (errors.SchemaRefused("x"), 503, "schema_refused"),
+        (errors.FolderInUse("x"), 503, "folder_in_use"),
         (errors.ForeignToken("x"), 409, "foreign_token"),
         (errors.ClusterLiteError("x"), 500, "error"),
         (errors.InputError([errors.Problem("/name", "type", "must be text")]), 422, "invalid"),
@@ -48,6 +51,14 @@ def test_each_error_has_a_status_and_a_code(
     problem = from_error(error)
     assert (problem.status, problem.code) == (status, code)
     assert ((b"retry-after", b"1") in problem.headers) == (status == 503)
+
+
+def test_a_set_up_that_is_wrong_is_told_without_its_places() -> None:
+    problem = from_error(errors.ConfigError("/data/log is no log of ClusterLite"), EVENT)
+    assert problem.extra["event"] == EVENT
+    assert problem.detail == (
+        "the node cannot serve as it is set up: the write did not happen: /-/cluster says why"
+    )
 
 
 @pytest.mark.parametrize("error", [errors.OutcomeUnknown(EVENT), errors.LogUnavailable("x")])

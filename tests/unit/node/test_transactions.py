@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import pytest
+from pydantic import model_validator
 
 from clusterlite import (
     Assert,
@@ -15,8 +17,10 @@ from clusterlite import (
     Entity,
     Exists,
     InputError,
+    KeyReused,
     Node,
     NotFound,
+    Patch,
     PreconditionFailed,
     Put,
     Rejected,
@@ -33,6 +37,17 @@ FUNDS = 100
 
 class Account(Entity, table="accounts"):
     balance: int
+
+
+class Span(Entity, table="spans"):
+    low: int
+    high: int
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if self.low > self.high:
+            raise ValueError("low is over high")
+        return self
 
 
 def test_changes_of_several_tables_are_one_event_with_a_result_each(node: Node) -> None:
@@ -65,6 +80,53 @@ def test_changes_of_several_tables_are_one_event_with_a_result_each(node: Node) 
     assert names(node) == ["ann", "dan", "cid", "eve"]
 
 
+def test_a_patch_among_them_changes_its_fields_alone(node: Node) -> None:
+    ann = node.create(user("ann", "ann"))
+    node.patch(User, "ann", {"email": "new@example.com"})
+    (done,) = node.transaction([Patch(User, "ann", {"name": "Anna"})])
+    assert (done.operation, done.created) == ("PATCH", False)
+    row = done.row
+    assert isinstance(row, User)
+    assert (row.name, row.email, row.version) == ("Anna", "new@example.com", node.position)
+    with pytest.raises(PreconditionFailed):
+        node.transaction([Patch(User, "ann", {"name": "x"}, if_version=ann.version)])
+    assert node.get(User, "ann") == row
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer", "code"),
+    [
+        (Patch(User, "ann", {"name": ""}), "/name", "string_too_short"),
+        (Patch(User, "ann", {"id": "ben"}), "/id", "key"),
+        (Patch(User, "ann", {"name": object()}), "", "datatype"),
+        (Patch(Span, "s", {"low": 2}), "", "whole_row"),
+    ],
+)
+def test_a_patch_that_cannot_be_is_refused_before_the_log(
+    tmp_path: Path, change: Patch, pointer: str, code: str
+) -> None:
+    with Node(tmp_path / "data", MemoryLog(), [User, Span]) as node:
+        before = node.position
+        with pytest.raises(InputError) as refused:
+            node.transaction([Assert(User, "x", absent=True), change])
+        (problem,) = refused.value.problems
+        assert (problem.pointer, problem.code) == (f"/changes/1{pointer}", code)
+        assert node.position == before
+
+
+@pytest.mark.parametrize("fields", [{"name": "Anna"}, {"email": "x@example.com", "name": "Anna"}])
+def test_a_patch_in_a_repeated_transaction_is_told_from_another(
+    node: Node, fields: dict[str, str]
+) -> None:
+    node.create(user("ann", "ann"))
+    changes = [Patch(User, "ann", fields), Create(user("ben", "ben"))]
+    first = node.transaction(changes, key="k")
+    assert node.transaction(changes, key="k") == first
+    for other in (Patch(User, "ann", {"name": "Bea"}), Patch(User, "ann", fields, if_version=0)):
+        with pytest.raises(KeyReused):
+            node.transaction([other, changes[1]], key="k")
+
+
 def test_a_row_that_goes_leaves_no_row_in_the_result(node: Node) -> None:
     node.create(user("ann", "ann"))
     gone, again = node.transaction([Delete(User, "ann"), Create(user("ben", "ann"))])
@@ -80,6 +142,9 @@ def test_a_row_that_goes_leaves_no_row_in_the_result(node: Node) -> None:
         (Create(user("x", "ann")), Exists),
         (Update(user("x", "nobody")), NotFound),
         (Update(user("x", "ann"), if_version=0), PreconditionFailed),
+        (Patch(User, "nobody", {"name": "x"}), NotFound),
+        (Patch(User, "ann", {"name": "x"}, if_version=0), PreconditionFailed),
+        (Patch(User, "ann", {"email": "ben@example.com"}), ConstraintFailed),
         (Delete(User, "nobody"), NotFound),
         (Delete(User, "ann", if_version=0), PreconditionFailed),
         (Assert(User, "nobody"), NotFound),

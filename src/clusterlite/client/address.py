@@ -1,0 +1,94 @@
+"""One node's address: a request, and its answer or none."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from clusterlite.errors import ConfigError
+
+
+class Answer(NamedTuple):
+    """What came back for one request, from a node or from a proxy before it."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        """The body's JSON value; an empty object where it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return {}
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The document of a node's error; empty where a proxy answered by itself."""
+        document = self.document if self.status >= 400 else {}
+        return document if isinstance(document, dict) and "code" in document else {}
+
+    @property
+    def is_of_node(self) -> bool:
+        """Whether a node answered, and no proxy in front of it."""
+        return bool(self.problem) or "clusterlite-token" in self.headers
+
+
+class Lost(Exception):
+    """No answer came: `sent` tells whether the request may have arrived."""
+
+    def __init__(self, why: str, *, sent: bool) -> None:
+        super().__init__(why)
+        self.sent = sent
+
+
+class Address:
+    """One node's address, with the connections that are free."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+            raise ConfigError(f"{url!r} is no address of a node, as http://node-1:8082")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else None
+        self._kind = kind or http.client.HTTPConnection
+        self._host, self._port = parts.hostname, parts.port
+        self.url = f"{parts.scheme}://{parts.netloc}"
+        self._free: list[http.client.HTTPConnection] = []
+
+    def ask(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], wait_s: float
+    ) -> Answer:
+        """One request and its answer.
+
+        Raises:
+            Lost: there is none.
+        """
+        try:
+            connection = self._free.pop()
+        except IndexError:  # all are in use by other threads
+            connection = self._kind(self._host, self._port)
+        connection.timeout = wait_s
+        sent = False
+        try:
+            if connection.sock is None:
+                connection.connect()
+            connection.sock.settimeout(wait_s)
+            sent = True
+            connection.request(method, path, body, dict(headers))
+            answer = connection.getresponse()
+            names = {name.lower(): value for name, value in answer.getheaders()}
+            found = Answer(answer.status, names, answer.read())
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise Lost(f"{self.url}: {error or type(error).__name__}", sent=sent) from error
+        self._free.append(connection)
+        return found
+
+    def close(self) -> None:
+        """Close the connections that are free."""
+        while self._free:
+            self._free.pop().close()
