@@ -127,9 +127,12 @@ class Protocol(HttpToolsProtocol):
         """A request begins; what ASGI needs of it is made where it goes that way."""
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
         self._awaits = _HEAD
         self._head_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Choose the request's way."""
@@ -142,11 +145,12 @@ class Protocol(HttpToolsProtocol):
         if self._refuses_head(version, request):
             return
         self._awaits = _BODY
+        expects = request.headers.get(b"expect")
         if (
             not self._is_answering()
             and url[:1] == b"/"
             and url[1:2].isalpha()
-            and not self.expect_100_continue
+            and expects is None
             and not self.flow.write_paused
             and version == "1.1"
         ):
@@ -157,7 +161,7 @@ class Protocol(HttpToolsProtocol):
             if length is not None and int(length) > self._body_max:
                 self._refuse_body(exchange)
         else:
-            self._by_asgi()
+            self._by_asgi(expects)
 
     def _refuses_head(self, version: str, request: Request) -> bool:
         if len(self.headers) > HEADERS_MAX or self._is_long():
@@ -178,10 +182,11 @@ class Protocol(HttpToolsProtocol):
             size += len(name) + len(value) + 4
         return size > HEAD_BYTES_MAX
 
-    def _by_asgi(self) -> None:
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
+    def _by_asgi(self, expects: bytes | None) -> None:
+        url, headers = self.url, self.headers
         super().on_message_begin()
-        self.url, self.expect_100_continue = url, expects
+        self.url = url
+        self.expect_100_continue = expects is not None and expects.lower() == b"100-continue"
         self.headers.extend(headers)
         super().on_headers_complete()
 
