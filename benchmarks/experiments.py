@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks import load
+from benchmarks.apply_cost import apply_cost
 from benchmarks.bare import make_file
 from benchmarks.catch_up import catch_up
 from benchmarks.idle import idle
-from benchmarks.many_rows import many_rows
+from benchmarks.many_rows import killed, many_rows
 from benchmarks.nodes import Place, bare, call, seed, serve, until_equal
 from benchmarks.pocketbase import pocketbase
 from benchmarks.raw import RawReads, RoundTrip, fsync_p50_ms, per_s
@@ -234,6 +235,7 @@ EXPERIMENTS: Final = (
     Experiment(
         ("catch-up", "catch-up-rows", "catch-up-rate", "catch-up-memory"), catch_up, warm_up=False
     ),
+    Experiment(("apply-cost",), apply_cost, warm_up=False),
     Experiment(("create-kafka",), create_kafka),
     Experiment(("creates-kafka",), _creates("creates-kafka", kafka=True)),
     Experiment(("strong-reads-kafka",), _strong("strong-reads-kafka", kafka=True)),
@@ -245,4 +247,5 @@ EXPERIMENTS: Final = (
         warm_up=False,
     ),
     Experiment(("many-reads", "many-writes", "many-start"), many_rows),
+    Experiment(("killed-start",), killed, warm_up=False),
 )
