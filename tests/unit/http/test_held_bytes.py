@@ -30,7 +30,10 @@ Connect = Callable[..., socket.socket]
 class Large(App):
     """Answers each read with more than a socket takes in."""
 
+    answered = 0
+
     def begin(self, request: Request) -> Response | Write | Coroutine[Any, Any, Response]:
+        self.answered += 1
         return Response(200, [], b"x" * LARGE)
 
 
@@ -134,7 +137,9 @@ def test_past_the_bytes_of_unread_answers_those_go_that_nobody_reads(
 ) -> None:
     monkeypatch.setattr(protocol, "SWEEP_S", 0.05)
     get = b"GET /users HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with serving(make_app(tmp_path, kind=Large), 2 * LARGE) as worker, ExitStack() as opened:
+    app = make_app(tmp_path, kind=Large)
+    assert isinstance(app, Large)
+    with serving(app, 2 * LARGE) as worker, ExitStack() as opened:
 
         def asks() -> socket.socket:
             connection = socket.create_connection(("127.0.0.1", worker.port), timeout=ANSWER_S)
@@ -142,7 +147,7 @@ def test_past_the_bytes_of_unread_answers_those_go_that_nobody_reads(
             return connection
 
         deaf = [asks() for _ in range(4)]
-        wait_until(lambda: len(worker.connections) == 2)
+        wait_until(lambda: app.answered == 4 and len(worker.connections) == 2)
         assert sum(map(is_whole, deaf)) == 2, "no more are cut than must be"
         assert len(answer(asks())[1]) == LARGE, "who reads is served"
 
