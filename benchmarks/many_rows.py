@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -59,6 +62,37 @@ def many_rows(place: Place) -> Iterator[Callable[[], Samples]]:
             }
 
         yield measure
+
+
+@contextmanager
+def killed(place: Place) -> Iterator[Callable[[], Samples]]:
+    """A node with many rows whose whole tree is killed while it takes creates."""
+    many = MANY_LARGE if place.large else MANY
+    _fill(place, "killed", many)
+    with serve(place, "killed") as node:
+        _expect(node, many)
+
+        def measure() -> Samples:
+            with suppress(load.LoadFailed), ThreadPoolExecutor() as pool:
+                creates = pool.submit(load.creates, node.port, CLIENTS, place.seconds)
+                time.sleep(place.seconds / 2)
+                _kill(node)
+                begun = time.perf_counter()
+                node.start()
+                wait(node.ready, node.name)
+                started_s = time.perf_counter() - begun
+                creates.result()
+            _expect(node, many)
+            return {"killed-start": Sample(started_s)}
+
+        yield measure
+
+
+def _kill(node: ClusterNode) -> None:
+    """SIGKILL for its supervisor, its node process and its workers at once."""
+    assert node.process is not None
+    os.killpg(node.process.pid, signal.SIGKILL)
+    node.process.wait()
 
 
 def _fill(place: Place, name: str, rows: int) -> None:

@@ -175,6 +175,14 @@ ROWS: Final = (
         "/s",
         at_least=100_000,
     ),
+    Row(
+        "apply-cost",
+        "apply of 200,000 creates to an empty replica",
+        "/s",
+        "without outcomes and hashes",
+        at_least=1 / 1.35,
+        usual=False,
+    ),
     Row("catch-up-memory", "peak resident memory of that process", "MB", at_most=250),
     Row(
         "idle-memory",
@@ -200,4 +208,11 @@ ROWS: Final = (
         at_least=1 / 1.3,
     ),
     Row("many-start", "start of the node with the many rows until it is ready", "s", at_most=2.0),
+    Row(
+        "killed-start",
+        "kill -9 of all processes of a node with 1,000,000 rows under creates: start until ready",
+        "s",
+        at_most=2.0,
+        usual=False,
+    ),
 )

@@ -10,11 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
 from structlog.types import EventDict, Processor
+
+from clusterlite.outlet import Outlet
 
 _AS_TEXT: Final = structlog.processors.KeyValueRenderer(key_order=["event"])
 _FIRST: Final = ("timestamp", "level", "event", "process", "pid")
@@ -65,7 +67,7 @@ def has_colours(stream: TextIO) -> bool:
 
 
 def configure_logging(process: str, log_format: str = "auto") -> None:
-    """Set up this process's log output, on stderr.
+    """Set up this process's log output, on stderr, to which nothing waits to write any more.
 
     Args:
         process: `node`, `worker` or `serve`; stands in every line, in JSON with its id.
@@ -73,7 +75,10 @@ def configure_logging(process: str, log_format: str = "auto") -> None:
     """
     global _formatted  # noqa: PLW0603 - a process has one log output, as the standard library's
 
-    text = as_text(log_format, sys.stderr)
+    if not isinstance(sys.stderr, Outlet):
+        sys.stderr = cast("TextIO", Outlet(sys.stderr))
+    stream = cast("TextIO", sys.stderr)
+    text = as_text(log_format, stream)
     known = {"process": process} if text else {"process": process, "pid": os.getpid()}
 
     def add_process(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -86,11 +91,11 @@ def configure_logging(process: str, log_format: str = "auto") -> None:
         ProcessorFormatter.remove_processors_meta,
     ]
     rendering: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=has_colours(sys.stderr))]
+        [structlog.dev.ConsoleRenderer(colors=has_colours(stream))]
         if text
         else [_in_order, structlog.processors.JSONRenderer()]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=[structlog.processors.format_exc_info],

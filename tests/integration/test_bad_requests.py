@@ -6,7 +6,6 @@ refused nothing of it was written.
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import socket
@@ -16,22 +15,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPMessage, parse_headers
 from pathlib import Path
-from queue import Queue
 
 import pytest
-import uvicorn
-import uvloop
-from uvicorn.server import ServerState
 
-from clusterlite.core.registry import EntityRegistry
 from clusterlite.http import protocol
-from clusterlite.http.app import App
-from clusterlite.http.cors import Cors
-from clusterlite.http.protocol import Protocol
-from clusterlite.http.service import Service
+from tests.bare_worker import make_app, serving
 from tests.http_node import check_problem, http_node, user
 from tests.processes import Answer, Serve, wait_until
-from tests.support import User
 
 ANSWER_S = 30.0
 BODY = json.dumps(user("Raw")).encode()
@@ -396,29 +386,8 @@ def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """The port of a worker without a node process, which waits half a second for its clients."""
     monkeypatch.setattr(protocol, "REQUEST_S", 0.5)
     monkeypatch.setattr(protocol, "SWEEP_S", 0.05)
-    registry = EntityRegistry()
-    registry.register(User)
-    service = Service(registry, tmp_path / "node.sock", Cors("127.0.0.1"), node_id="n")
-    config = uvicorn.Config(App(service), log_config=None, lifespan="off", proxy_headers=False)
-    config.load()
-    started: Queue[tuple[asyncio.AbstractEventLoop, int]] = Queue()
-    ended = asyncio.Event()
-
-    async def serve() -> None:
-        loop, state = asyncio.get_running_loop(), ServerState()
-        server = await loop.create_server(lambda: Protocol(config, state, {}), "127.0.0.1", 0)
-        sweeping = loop.create_task(protocol.sweep(state.connections))
-        started.put((loop, server.sockets[0].getsockname()[1]))
-        await ended.wait()
-        sweeping.cancel()
-        server.close()
-
-    thread = threading.Thread(target=lambda: uvloop.run(serve()))
-    thread.start()
-    loop, port = started.get(timeout=ANSWER_S)
-    yield port
-    loop.call_soon_threadsafe(ended.set)
-    thread.join()
+    with serving(make_app(tmp_path)) as worker:
+        yield worker.port
 
 
 SLOW: dict[str, bytes] = {

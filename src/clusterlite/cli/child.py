@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from clusterlite.cli.entities import load_entities
 from clusterlite.config import Settings
 from clusterlite.errors import ClusterLiteError
+from clusterlite.outlet import Outlet
 from clusterlite.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -137,7 +138,8 @@ def _tell(up: int, **told: dict[str, Any]) -> None:
 
 def _refuse(error: ClusterLiteError) -> NoReturn:
     sys.stderr.write(f"clusterlite: {error}\n")
-    sys.stderr.flush()
+    if isinstance(sys.stderr, Outlet):
+        sys.stderr.drain()
     os._exit(EXIT_REFUSED)
 
 

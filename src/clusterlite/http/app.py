@@ -13,6 +13,7 @@ from typing import Any
 from clusterlite.http.cors import PREFLIGHT
 from clusterlite.http.entities import EntityRoutes
 from clusterlite.http.messages import (
+    Bodies,
     Message,
     Receive,
     Request,
@@ -56,6 +57,7 @@ class App:
         self.observe = observe
         self._start_wait_s = start_wait_s
         self.body_bytes_max = service.limits.body_bytes
+        self.bodies = Bodies(service.limits.bodies_bytes)
         self._service = service
         self._entities = EntityRoutes(service)
         self._system = SystemRoutes(service)
@@ -115,7 +117,15 @@ class App:
             return
         request = Request.of_scope(scope)
         started = time.perf_counter()
-        status = size = 0
+        status = size = held = 0
+
+        async def held_receive() -> Message:
+            nonlocal held
+            message = await receive()
+            taken = len(message.get("body", b""))
+            self.bodies.take(taken)
+            held += taken
+            return message
 
         async def counted(message: Message) -> None:
             nonlocal status, size
@@ -126,11 +136,13 @@ class App:
         try:
             is_system = split_path(request.raw_path)[0] in {"", "-"}
             if is_system and request.method != "OPTIONS":
-                await self._system_route(request, scope, receive, counted)
+                await self._system_route(request, scope, held_receive, counted)
             else:
-                await send_response(counted, await self._table_route(request, receive))
+                await send_response(counted, await self._table_route(request, held_receive))
         except Exception as error:  # noqa: BLE001
             await send_response(counted, self.problem(request, error))
+        finally:
+            self.bodies.give_back(held)
         if self.observe is not None:
             took_s = time.perf_counter() - started
             self.observe(request.method, request.raw_path, status, took_s, size)

@@ -103,7 +103,15 @@ class Levels:
             if level == "eventual":
                 return None
         position = -1
-        if TOKEN_HEADER in headers or b"cookie" in headers:
+        raw = headers.get(TOKEN_HEADER)
+        if raw is not None:
+            digits = raw.removeprefix(self._ours)
+            # As nearly always; to read it by the rules takes longer, and cookies are not looked at.
+            if digits != raw and len(digits) <= _DIGITS and digits.isdigit():
+                position = int(digits)
+            else:
+                position = self._position(request)
+        elif b"cookie" in headers:
             position = self._position(request)
         if level == "session":
             return None if position <= have else Need(position, False, _wait_s(request))
@@ -145,11 +153,6 @@ class Levels:
         reached_position(await reached)
 
     def _position(self, request: Request) -> int:
-        raw = request.headers.get(TOKEN_HEADER, b"")
-        if raw.startswith(self._ours):  # as nearly always; to read it by rules takes a microsecond
-            digits = raw[len(self._ours) :]
-            if digits.isdigit() and len(digits) <= _DIGITS:
-                return int(digits)
         token, is_cookie = request.token()
         if token is None:
             return -1

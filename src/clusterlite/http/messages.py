@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote_to_bytes
 from clusterlite.core.acceptance import Unreadable, read_json
 from clusterlite.core.fields import DOCUMENT_DEPTH_MAX, Json
 from clusterlite.core.token import Token
-from clusterlite.errors import InputError, Problem
+from clusterlite.errors import InputError, Overloaded, Problem
 from clusterlite.http import bodies
 from clusterlite.http.problems import HttpError
 
@@ -132,6 +132,34 @@ class Request:
             if name == TOKEN_COOKIE:
                 return Token.parse(value.strip('"')), True
         return None, False
+
+
+class Bodies:
+    """The bytes of the bodies that a worker holds, from their arrival until they are answered.
+
+    Args:
+        bytes_max: the most of them.
+    """
+
+    __slots__ = ("_bytes_max", "bytes")
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes = 0
+        self._bytes_max = bytes_max
+
+    def take(self, size: int) -> None:
+        """Hold some more.
+
+        Raises:
+            Overloaded: they would be too many; these are not held.
+        """
+        if self.bytes + size > self._bytes_max:
+            raise Overloaded(f"this worker holds {self.bytes} bytes of requests already")
+        self.bytes += size
+
+    def give_back(self, size: int) -> None:
+        """Hold these no more."""
+        self.bytes -= size
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:

@@ -4,19 +4,21 @@ A request for a table, when it is whole, goes straight to the application and it
 to the socket, in one write: no task, no event, no ASGI messages. All else goes uvicorn's way:
 the system's routes, pipelined requests, HTTP/1.0, `Expect`, clients that do not read.
 
-Bounds (I14): the head of a request, the time that head and body may take, idle connections.
+Bounds (I14): the head of a request, the time that head and body may take, idle connections, the
+bytes of all bodies that are held, and of all answers that are not read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from clusterlite.errors import Overloaded
 from clusterlite.http.app import App
 from clusterlite.http.messages import NO_LENGTH, Request, Response, too_large
 from clusterlite.http.problems import CONTENT_TYPE, HttpError
@@ -47,7 +49,7 @@ class _Silent:
 class _Exchange:
     """A request on the short way, until it is answered; stands where uvicorn keeps its cycle."""
 
-    __slots__ = ("disconnected", "keep_alive", "request", "response_complete", "started")
+    __slots__ = ("disconnected", "held", "keep_alive", "request", "response_complete", "started")
 
     message_event = _Silent()
 
@@ -57,6 +59,8 @@ class _Exchange:
         self.started = started
         self.response_complete = False
         self.disconnected = False
+        self.held = 0
+        """Bytes of the body that the worker counts as held."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -66,8 +70,11 @@ class Protocol(HttpToolsProtocol):
     _chunk_bytes = 0
     _head_bytes = 0
     _deadline = 0.0
-    _unsent = 0
-    _unread_since = 0.0
+    unsent = 0
+    """Bytes of answers that the client had not taken when it was last looked at."""
+
+    unread_since = 0.0
+    """When it last took some of them, by the monotonic clock."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there."""
@@ -75,6 +82,7 @@ class Protocol(HttpToolsProtocol):
         self._application = cast("App", self.app)
         self._observe = self._application.observe
         self._body_max = self._application.body_bytes_max
+        self._bodies = self._application.bodies
         self._deadline = time.monotonic() + KEEP_ALIVE_S
 
     def data_received(self, data: bytes) -> None:
@@ -127,9 +135,12 @@ class Protocol(HttpToolsProtocol):
         """A request begins; what ASGI needs of it is made where it goes that way."""
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
         self._awaits = _HEAD
         self._head_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header."""
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Choose the request's way."""
@@ -142,11 +153,12 @@ class Protocol(HttpToolsProtocol):
         if self._refuses_head(version, request):
             return
         self._awaits = _BODY
+        expects = request.headers.get(b"expect")
         if (
             not self._is_answering()
             and url[:1] == b"/"
             and url[1:2].isalpha()
-            and not self.expect_100_continue
+            and expects is None
             and not self.flow.write_paused
             and version == "1.1"
         ):
@@ -155,9 +167,9 @@ class Protocol(HttpToolsProtocol):
             self.cycle = cast("Any", exchange)
             length = request.headers.get(b"content-length")
             if length is not None and int(length) > self._body_max:
-                self._refuse_body(exchange)
+                self._refuse_body(exchange, too_large(self._body_max))
         else:
-            self._by_asgi()
+            self._by_asgi(expects)
 
     def _refuses_head(self, version: str, request: Request) -> bool:
         if len(self.headers) > HEADERS_MAX or self._is_long():
@@ -178,10 +190,11 @@ class Protocol(HttpToolsProtocol):
             size += len(name) + len(value) + 4
         return size > HEAD_BYTES_MAX
 
-    def _by_asgi(self) -> None:
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
+    def _by_asgi(self, expects: bytes | None) -> None:
+        url, headers = self.url, self.headers
         super().on_message_begin()
-        self.url, self.expect_100_continue = url, expects
+        self.url = url
+        self.expect_100_continue = expects is not None and expects.lower() == b"100-continue"
         self.headers.extend(headers)
         super().on_headers_complete()
 
@@ -194,9 +207,30 @@ class Protocol(HttpToolsProtocol):
             if exchange is not None:
                 super().on_body(body)
         elif not exchange.response_complete:
-            exchange.request.body += body
-            if len(exchange.request.body) > self._body_max:
-                self._refuse_body(exchange)
+            self._hold(exchange, body)
+
+    def _hold(self, exchange: _Exchange, body: bytes) -> None:
+        try:
+            self._bodies.take(len(body))
+        except Overloaded as error:
+            self._refuse_body(exchange, error)
+            return
+        exchange.held += len(body)
+        exchange.request.body += body
+        if exchange.held > self._body_max:
+            self._refuse_body(exchange, too_large(self._body_max))
+
+    def _let_go(self, exchange: _Exchange) -> None:
+        if exchange.held:
+            self._bodies.give_back(exchange.held)
+            exchange.held = 0
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone; of a write that is under way the link holds what it sends."""
+        super().connection_lost(exc)
+        exchange: Any = self.cycle
+        if type(exchange) is _Exchange:
+            self._let_go(exchange)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -237,6 +271,7 @@ class Protocol(HttpToolsProtocol):
 
     def _respond(self, exchange: _Exchange, response: Response) -> None:
         exchange.response_complete = True
+        self._let_go(exchange)
         transport = self.transport
         if exchange.disconnected or transport.is_closing():
             return
@@ -276,10 +311,9 @@ class Protocol(HttpToolsProtocol):
 
     # Refusals of the protocol's own.
 
-    def _refuse_body(self, exchange: _Exchange) -> None:
+    def _refuse_body(self, exchange: _Exchange, error: Exception) -> None:
         """The rest of the body is passed over, so that the client can read the answer."""
-        response = self._application.problem(exchange.request, too_large(self._body_max))
-        self._respond(exchange, response)
+        self._respond(exchange, self._application.problem(exchange.request, error))
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
         """Answer what cannot be read as a request, and hang up."""
@@ -319,10 +353,10 @@ class Protocol(HttpToolsProtocol):
             now: by the monotonic clock.
         """
         unsent = self.transport.get_write_buffer_size()
-        if unsent != self._unsent:
-            self._unsent, self._unread_since = unsent, now
+        if unsent != self.unsent:
+            self.unsent, self.unread_since = unsent, now
         if unsent:
-            if now - self._unread_since >= UNREAD_S:
+            if now - self.unread_since >= UNREAD_S:
                 self.transport.abort()  # `close` would keep the rest for as long as it is not read
             return
         if now < self._deadline or (self._is_answering() and self._awaits != _BODY):
@@ -335,14 +369,32 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
 
-async def sweep(connections: set[Any]) -> None:
+async def sweep(connections: set[Any], unread_bytes_max: int) -> None:
     """Expire connections until cancelled.
 
     Args:
         connections: of the server, each a `Protocol`.
+        unread_bytes_max: of the answers that all of them have not read.
     """
     while True:
         await asyncio.sleep(SWEEP_S)
         now = time.monotonic()
         for connection in list(connections):
             connection.expire(now)
+        cut_unread(connections, unread_bytes_max)
+
+
+def cut_unread(connections: Iterable[Protocol], bytes_max: int) -> None:
+    """Forget answers that are not read until the rest is within a bound.
+
+    Those go first that took nothing for the longest, and of these the largest.
+    """
+    unread = sum(connection.unsent for connection in connections)
+    if unread <= bytes_max:
+        return
+    for connection in sorted(connections, key=lambda each: (each.unread_since, -each.unsent)):
+        if connection.unsent:
+            connection.transport.abort()
+            unread -= connection.unsent
+            if unread <= bytes_max:
+                return

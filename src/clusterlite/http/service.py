@@ -43,11 +43,15 @@ class Limits:
         body_bytes: of a request.
         rows: of a list.
         list_bytes: of a list's rows, after which it ends early and names its next page.
+        bodies_bytes: of the bodies of all requests that are being read or answered.
+        unread_bytes: of all answers that their clients have not taken; looked at each second.
     """
 
     body_bytes: int = 1024 * 1024
     rows: int = 10_000
     list_bytes: int = 16 * 1024 * 1024
+    bodies_bytes: int = 64 * 1024 * 1024
+    unread_bytes: int = 256 * 1024 * 1024
 
 
 class Served:

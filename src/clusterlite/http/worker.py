@@ -71,7 +71,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Uvicorn's, which ends the process where the application does not start."""
-        self._sweeping = asyncio.create_task(sweep(self.server_state.connections))
+        unread_bytes_max = self._service.limits.unread_bytes
+        sweeping = sweep(self.server_state.connections, unread_bytes_max)
+        self._sweeping = asyncio.create_task(sweeping)
         await super().startup(sockets=sockets)
         if not self.should_exit:
             self._says_started()

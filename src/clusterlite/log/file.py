@@ -10,12 +10,12 @@ fsync. Invariants:
    (PostgreSQL's fsync finding of 2018); who opens the file next checks it first.
 3. The file knows its inode: a copy of it is another log, and does not open by itself; and no
    append goes to a file that is not at its path any more.
-4. Whoever holds the write lock for long stops appends, and the caller's thread for a second once.
+4. Whoever holds the write lock for long stops appends, and the caller's thread for a second once;
+   whoever holds a snapshot stops them once the WAL is too long (`file_wal.py`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import threading
@@ -38,6 +38,7 @@ from clusterlite.errors import (
 )
 from clusterlite.log.base import Batch, Bounds, Identity, Look, Record, Settled
 from clusterlite.log.doorbell import Ringer, SocketBell, bell_folder
+from clusterlite.log.file_wal import WAL_KEPT_BYTES, Wal
 from clusterlite.log.memory import check_range, too_large
 from clusterlite.log.place import (
     check_doubt,
@@ -55,8 +56,6 @@ LOCK_LOOK_MS: Final = 10
 """How long a lock is waited for that was waited for in vain before: nobody else should wait."""
 
 _LOCK_POLL_S: Final = 0.001
-WAL_BYTES_MAX: Final = 16 * 1024 * 1024
-CHECKPOINT_PAGES: Final = 1_000
 POLL_S: Final = 0.25
 """How long `read` trusts the bell before it looks by itself."""
 
@@ -115,6 +114,7 @@ class FileLog:
         self._inode = -1
         self._place = path
         self._locked_since: float | None = None
+        self._wal = Wal(path, self._waits_for_lock)
         self._closed = False
 
     def open(self) -> None:
@@ -145,6 +145,7 @@ class FileLog:
     def _connect(self) -> apsw.Connection:
         connection = _connect(self.path)
         connection.set_busy_handler(self._waits_for_lock)
+        self._wal.watch(connection)
         return connection
 
     def _waits_for_lock(self, tries: int) -> bool:
@@ -190,6 +191,7 @@ class FileLog:
         except Halt as gone:
             raise LogUnavailable(gone.detail, gone.cure) from None
         check_room(self._place, sum(map(len, values)))
+        self._check_wal(writer)
         began = time.monotonic()
         now_ms = time.time_ns() // 1_000_000
         committing = False
@@ -218,6 +220,12 @@ class FileLog:
         except Halt as gone:
             self._poisoned = gone  # the next `read` raises it
             raise
+
+    def _check_wal(self, connection: apsw.Connection) -> None:
+        try:
+            self._wal.check(connection)
+        except apsw.Error as error:
+            self._failed(connection, error, committing=False)
 
     def _failed(self, writer: apsw.Connection, error: apsw.Error, *, committing: bool) -> NoReturn:
         if _is_doubt(error) or (committing and not isinstance(error, _PASSING)):
@@ -323,12 +331,13 @@ class FileLog:
         if self._asker is not None and not self._closed:
             self._check_there()
             check_room(self._place, 0)
-        since = self._locked_since
-        if since is None:
-            return
         with self._asking:
             if self._closed or self._asker is None:
                 raise LogClosed("the log is not open")
+            self._check_wal(self._asker)
+            since = self._locked_since
+            if since is None:
+                return
             try:
                 self._asker.execute("BEGIN IMMEDIATE")
             except apsw.BusyError:
@@ -347,6 +356,7 @@ class FileLog:
                 raise LogClosed("the log is not open")
             if self._poisoned is not None:
                 raise LogUnavailable(self._poisoned.detail, self._poisoned.cure)
+            self._check_wal(self._writer)
             try:
                 with self._writer:
                     self._writer.execute("DELETE FROM record WHERE position < ?", (position,))
@@ -406,6 +416,7 @@ def adopt_moved(path: Path) -> None:
     if not path.exists():
         raise ConfigError(f"there is no log at {path}")
     connection = _connect(path)
+    Wal(path).watch(connection)
     try:
         connection.execute("UPDATE meta SET inode = ?", (path.stat().st_ino,))
     except apsw.Error as error:
@@ -421,9 +432,8 @@ def _connect(path: Path) -> apsw.Connection:
         _use_wal(connection)
         # The log is what everything else is rebuilt from: a commit is on disk when it returns.
         connection.pragma("synchronous", "FULL")
-        connection.pragma("journal_size_limit", WAL_BYTES_MAX)
+        connection.pragma("journal_size_limit", WAL_KEPT_BYTES)
         connection.pragma("mmap_size", 0)
-        connection.set_wal_hook(_checkpoint)
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise _corrupt(path, error) from error
     except _UNWRITABLE as error:
@@ -446,17 +456,6 @@ def _use_wal(connection: apsw.Connection) -> None:
             time.sleep(_LOCK_POLL_S)
         else:
             return
-
-
-def _checkpoint(connection: apsw.Connection, name: str, pages: int) -> int:
-    """Move the WAL into the file from time to time, at the end of a COMMIT.
-
-    In place of SQLite's own, which says nothing of a write or an fsync that failed.
-    """
-    if pages >= CHECKPOINT_PAGES:
-        with contextlib.suppress(apsw.LockedError, *_PASSING):  # the next COMMIT tries again
-            connection.wal_checkpoint(name)
-    return apsw.SQLITE_OK
 
 
 def _prepare(connection: apsw.Connection, path: Path) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,9 @@ ROOM_BYTES_MIN: Final = 1024 * 1024
 
 _WRITE_LOCK: Final = "120"
 """The byte of the `-shm` file that SQLite locks to write (its WAL file format, section 2.3.1)."""
+
+_READ_LOCKS: Final = frozenset(map(str, range(123, 128)))
+"""Those of which one is held with a snapshot."""
 
 
 def check_there(path: Path, inode: int) -> None:
@@ -77,16 +81,29 @@ def locked(path: Path, held_s: float) -> LogUnavailable:
 
 def write_lock_holder(path: Path) -> int | None:
     """The process that holds the write lock, None where the system does not tell."""
+    for pid, kind, byte in _locks(path):
+        if kind == "WRITE" and byte == _WRITE_LOCK:
+            return pid
+    return None
+
+
+def snapshot_holders(path: Path) -> list[int]:
+    """The processes that hold a snapshot just now; this one where there is no other."""
+    found = {pid for pid, kind, byte in _locks(path) if kind == "READ" and byte in _READ_LOCKS}
+    return sorted(found - {os.getpid()} or found)
+
+
+def _locks(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Process, kind and first byte of each lock on the `-shm` file, where the system tells."""
     try:
         inode = Path(f"{path}-shm").stat().st_ino
         lines = Path("/proc/locks").read_text().splitlines()
     except OSError:
-        return None
+        return
     for line in lines:
         words = line.split()
-        if words[3] == "WRITE" and words[5].endswith(f":{inode}") and words[6] == _WRITE_LOCK:
-            return int(words[4])
-    return None
+        if words[5].endswith(f":{inode}"):
+            yield int(words[4]), words[3], words[6]
 
 
 def unusable(path: Path, error: apsw.Error) -> ConfigError:

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from clusterlite.errors import AppendUnknown, Halt, LogUnavailable
-from clusterlite.log import file
+from clusterlite.log import file, file_wal
 from clusterlite.log.file import FileLog
 
 PAGE_BYTES = 4096
@@ -154,7 +154,9 @@ def test_a_full_disk_before_the_commit_is_definite_and_passes(log: FileLog, disk
 
 def test_a_failed_checkpoint_halts_and_loses_nothing(log: FileLog, disk: Disk) -> None:
     disk.fails("log", errno.EIO)
-    answers = [append(log, LARGE) for _ in range(2 * file.CHECKPOINT_PAGES * PAGE_BYTES // 900_000)]
+    answers = [
+        append(log, LARGE) for _ in range(2 * file_wal.CHECKPOINT_PAGES * PAGE_BYTES // 900_000)
+    ]
     acknowledged = answers.index(next(error for error in answers if error is not None))
     assert isinstance(answers[acknowledged], AppendUnknown)
     assert disk.failed
@@ -166,12 +168,30 @@ def test_a_failed_checkpoint_halts_and_loses_nothing(log: FileLog, disk: Disk) -
 
 def test_a_full_disk_at_a_checkpoint_stops_nothing(log: FileLog, disk: Disk) -> None:
     disk.fails("log", errno.ENOSPC)
-    count = 2 * file.CHECKPOINT_PAGES * PAGE_BYTES // 900_000
+    count = 2 * file_wal.CHECKPOINT_PAGES * PAGE_BYTES // 900_000
     assert [append(log, LARGE) for _ in range(count)] == [None] * count
     assert disk.failed
     disk.works()
     assert append(log, b"after") is None
     assert values(log.path) == [LARGE] * count + [b"after"]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_disk_that_fails_while_the_wal_is_cut_is_no_append(
+    log: FileLog, disk: Disk, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    assert append(log, b"kept") is None
+    monkeypatch.setattr(file_wal, "HELD_BYTES_MAX", 0)
+    disk.fails("log", code)
+    assert isinstance(append(log, b"refused"), LogUnavailable)
+    assert disk.failed
+    disk.works()
+    if code == errno.EIO:
+        _is_over(log, "log_io")
+        assert values(log.path) == [b"kept"]
+    else:
+        assert append(log, b"after") is None
+        assert values(log.path) == [b"kept", b"after"]
 
 
 def test_a_busy_file_is_definite_and_passes(
