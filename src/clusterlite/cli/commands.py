@@ -185,7 +185,14 @@ app.command(
 app.command(rich_help_panel=_INSIDE, epilog=_examples("clusterlite copy data users.sqlite"))(
     replicas.copy
 )
-app.command(rich_help_panel=_INSIDE, epilog=_examples("clusterlite verify data"))(replicas.verify)
+app.command(
+    rich_help_panel=_INSIDE,
+    epilog=_examples(
+        "clusterlite verify data",
+        "clusterlite verify data --against http://node-2:8082",
+        "clusterlite verify http://node-1:8082 --against http://node-2:8082",
+    ),
+)(replicas.verify)
 app.command(
     rich_help_panel=_REPAIR,
     epilog=_examples("clusterlite reset", "clusterlite reset --data data --log file:data/log"),
