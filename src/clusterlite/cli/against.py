@@ -232,12 +232,10 @@ def _lines(found: Compared, names: tuple[str, str]) -> Iterator[str]:
 
 def _told(difference: Difference) -> str:
     one, other = ("absent" if v is None else f"version {v:,}" for v in difference.versions)
-    table, key = clean(difference.table), clean(difference.key)
     if difference.kind == "settings":
-        return "the settings of the log differ"
-    what = {"row": f"{table}/{key}", "outcome": f"event {key}", "table": f"table {table}"}
+        return "the settings of the log"
     how = f"{one}, two contents" if one == other else f"{one} here, {other} there"
-    return f"{what[difference.kind]}: {how}"
+    return f"{difference.what}: {how}"
 
 
 def _spelled(found: Compared, names: tuple[str, str], code: int) -> dict[str, Any]:

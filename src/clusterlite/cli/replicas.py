@@ -18,7 +18,8 @@ from clusterlite.errors import ClusterLiteError, ConfigError
 
 _FOLDER = "A node's data folder, or a replica's file in it."
 _CURE = (
-    "Stop the node, move its files replica-* aside and start it again: it is rebuilt from the log"
+    "Stop the node, say clusterlite repair with its data folder, and start it again: it is rebuilt "
+    "from the log"
 )
 
 

@@ -18,6 +18,7 @@ from clusterlite.replica.pages import Held, Here, Item, Mark, Page
 KEPT: Final = 20
 """Differences that are named; all are counted."""
 
+_NAME_MAX: Final = 120
 RETRIES: Final = 5
 RETRIED_MAX: Final = 1_000
 """Rows that are asked for again, one by one."""
@@ -57,6 +58,14 @@ class Difference(NamedTuple):
     table: str
     key: str
     versions: tuple[int | None, int | None]
+
+    @property
+    def what(self) -> str:
+        """In words, of which nothing steers a terminal."""
+        named = {"row": f"{self.table}/{self.key}", "outcome": self.key, "table": self.table}
+        text = named.get(self.kind, "")[:_NAME_MAX]
+        kind = {"outcome": "event"}.get(self.kind, self.kind)
+        return f"{kind} {text if text.isprintable() else ascii(text)}".rstrip()
 
     @property
     def position(self) -> int | None:
