@@ -40,6 +40,10 @@ _POLL_S: Final = 0.05
 _ANSWER_BYTES_MAX: Final = 32 * 1024 * 1024
 _Answer = TypeVar("_Answer")
 _SHOWN_DIGITS: Final = 12
+_CURE: Final = (
+    "Which of them is wrong the log tells: a node that halted diverged is. Stop that one, say "
+    "clusterlite repair with its data folder, and start it"
+)
 _OTHER_BUILD: Final = "it is no node, or one of a build that cannot be compared"
 
 
@@ -57,10 +61,7 @@ class NodePages:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
-
-    def close(self) -> None:
-        """Nothing is held."""
+        self.url = url.rstrip("/")
 
     def here(self) -> Here:
         """Where its replica stands."""
@@ -139,19 +140,21 @@ def patiently(side: Side, position: int) -> bool:
     return True
 
 
-def verify_against(one: str, other: str, find: Any, *, as_json: bool) -> None:
+def verify_against(one: str, file: Path | None, other: str, *, as_json: bool) -> None:
     """Compare two replicas and say what was found.
 
     Args:
-        one: address, folder or file.
-        other: address of a node.
-        find: the replica's file in a folder.
+        one: what the first was named by.
+        file: of its replica; None where it is a node's address.
+        other: address of the second.
         as_json: one object instead of lines.
 
     Raises:
         SystemExit: 1 where they differ, 2 where nothing can be said.
     """
-    with _opened(one, find) as ours, _opened(other, find) as theirs:
+    other = other if is_url(other) else f"http://{other}"
+    theirs = NodePages(other)
+    with _opened(one, file) as ours:
         here, there = ours.here(), theirs.here()
         _refuse_strangers(one, here, other, there)
         found = compare(ours, theirs, patiently)
@@ -167,9 +170,11 @@ def verify_against(one: str, other: str, find: Any, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _opened(name: str, find: Any) -> Iterator[Side]:
-    pages = NodePages(name.rstrip("/")) if is_url(name) else FilePages.of(find(Path(name)))
-    with closing(pages):
+def _opened(name: str, file: Path | None) -> Iterator[Side]:
+    if file is None:
+        yield NodePages(name)
+        return
+    with closing(FilePages.of(file)) as pages:
         yield pages
 
 
@@ -189,9 +194,7 @@ def _refuse_strangers(one: str, here: Here, other: str, there: Here) -> None:
 def _verdict(found: Compared, names: tuple[str, str]) -> tuple[str, int]:
     here, there = found.sides
     if found.differs is not None or found.differing:
-        cure = "clusterlite verify says nothing of who is right: a node that halted diverged is "
-        cure += "wrong, as the log shows. Stop that one, say clusterlite repair DATA, start it"
-        return f"differ: {names[0]} and {names[1]} are not equal. {cure}", EXIT_DIFFERENT
+        return f"differ: {names[0]} and {names[1]} are not equal. {_CURE}", EXIT_DIFFERENT
     if found.open:
         behind = names[0] if here.position < there.position else names[1]
         why = f"{behind} has not come as far as the other; start it, or wait, and compare again"
@@ -217,7 +220,7 @@ def _lines(found: Compared, names: tuple[str, str]) -> Iterator[str]:
         yield f"first position known to differ: {found.first:,}"
     for tally in found.tallies:
         left = f", {tally.open:,} open" if tally.open else ""
-        name = clean(tally.name)
+        name = clean(tally.table) or "outcomes of events"
         yield f"{name}: {tally.compared:,} compared, {tally.differing:,} differ{left}"
     for difference in found.differences:
         yield f"  {_told(difference)}"

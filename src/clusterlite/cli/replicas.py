@@ -99,8 +99,9 @@ def verify(
     from clusterlite.replica.verify import verify as verify_file  # noqa: PLC0415 - as above
 
     if against is not None:
-        with _readable(Path(data)):
-            verify_against(data, against, find_replica, as_json=as_json)
+        file = None if is_url(data) else find_replica(Path(data))
+        with _readable(file or Path(data)):
+            verify_against(data, file, against, as_json=as_json)
         return
     if is_url(data):
         raise ConfigError(f"{data} is a node's address: say with --against what to compare it with")

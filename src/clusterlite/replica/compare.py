@@ -81,13 +81,13 @@ class Tally(NamedTuple):
     """How many there are of one kind.
 
     Args:
-        name: of a table, or `outcomes`.
+        table: of the rows; empty for outcomes.
         compared: of which both sides could be judged.
         differing: of those.
         open: that could not be judged, since one side has not come so far.
     """
 
-    name: str
+    table: str
     compared: int
     differing: int
     open: int
@@ -218,7 +218,7 @@ class _Comparison:
         differing = [d for d in differing if max(v for v in d.versions if v is not None) >= floor]
         for found in differing:
             self._differ(found)
-        self._tallies.append(Tally("outcomes", compared, len(differing), 0))
+        self._tallies.append(Tally("", compared, len(differing), 0))
 
     def _rows(self, table: str) -> None:
         one, other = (Stream(partial(_page, side, table), "") for side in self._sides)

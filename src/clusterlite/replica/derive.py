@@ -18,6 +18,7 @@ from clusterlite.replica.applier import Applier
 from clusterlite.replica.compare import compare
 from clusterlite.replica.database import open_reader, open_writer
 from clusterlite.replica.pages import FilePages
+from clusterlite.replica.reader import Reader
 from clusterlite.replica.state import take_over
 
 BATCH_MAX: Final = 1_000
@@ -45,6 +46,10 @@ class Derived(NamedTuple):
     differs: int | None = None
     first: int | None = None
     found: tuple[str, ...] = ()
+
+
+class _GivenUp(Exception):
+    pass
 
 
 def derive(
@@ -97,7 +102,9 @@ def derive(
             following = batch.next
             if batch.records:
                 applier.apply(_up_to(batch.records, mark), ())
-        return _compared(scratch, replica, mark)
+        return _compared(scratch, replica, mark, given_up)
+    except _GivenUp:
+        return None
     finally:
         connection.close()
         delete_scratch(scratch)
@@ -109,21 +116,33 @@ def _up_to(records: list[Record], mark: int) -> list[Record]:
     return records[: count + 1]
 
 
-def _compared(scratch: Path, replica: Path, mark: int) -> Derived:
+def _compared(scratch: Path, replica: Path, mark: int, given_up: Callable[[], bool]) -> Derived:
     right, own = _marks(scratch, mark), _marks(replica, mark)
     equal = -1
     for position in sorted(right.keys() | own.keys()):
         if right.get(position) != own.get(position):
-            first, found = _parted(scratch, replica, equal, position)
+            first, found = _parted(scratch, replica, equal, position, given_up)
             return Derived(mark, equal, position, first, found)
         equal = position
     return Derived(mark, equal)
 
 
-def _parted(scratch: Path, replica: Path, equal: int, differs: int) -> tuple[int, tuple[str, ...]]:
+def _parted(
+    scratch: Path, replica: Path, equal: int, differs: int, given_up: Callable[[], bool]
+) -> tuple[int, tuple[str, ...]]:
     """What differs, and the first position of it between two marks."""
-    with closing(FilePages.of(scratch)) as right, closing(FilePages.of(replica)) as own:
-        compared = compare(right, own)
+
+    def go_on() -> None:
+        if given_up():
+            raise _GivenUp
+
+    try:
+        with closing(Reader(scratch)) as right, closing(Reader(replica)) as own:
+            compared = compare(FilePages(right, go_on), FilePages(own))
+    except _GivenUp:
+        raise
+    except Exception:  # noqa: BLE001 - it is known to differ; a damaged file may tell no more
+        return differs, ()
     first = differs if compared.first is None else min(compared.first, differs)
     found = tuple(difference.what for difference in compared.differences[:FOUND_MAX])
     return (first if first > equal else differs), found

@@ -6,7 +6,7 @@ from one page to the next: what lies between two pages may move on, and `compare
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,10 +20,10 @@ from clusterlite.replica.reader import Reader
 from clusterlite.replica.state import State, load_state
 from clusterlite.replica.tables import PhysicalTable, load_tables, quote
 
-ITEMS_MAX: Final = 10_000
-"""Of a page."""
+ITEMS_MAX: Final = 2_000
+"""Of a page: more would keep a worker from its other requests."""
 
-PAGE_BYTES_MAX: Final = 16 * 1024 * 1024
+PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 """Bytes of rows that are read for a page, after which it ends early."""
 
 _HASH_BYTES: Final = 16
@@ -113,10 +113,12 @@ class FilePages:
 
     Args:
         reader: of the file; the caller closes it.
+        before_page: called before each page of rows or outcomes; may raise.
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, before_page: Callable[[], None] = lambda: None) -> None:
         self._reader = reader
+        self._before_page = before_page
 
     @classmethod
     def of(cls, path: Path) -> FilePages:
@@ -160,6 +162,7 @@ class FilePages:
 
     def outcomes(self, start: int, limit: int) -> Page:
         """What became of events, from a position on; none that is forgotten."""
+        self._before_page()
         with self._reader.snapshot() as connection:
             state = load_state(connection)
             found = connection.execute(
@@ -172,6 +175,7 @@ class FilePages:
 
     def rows(self, table: str, start: str, limit: int) -> Page | None:
         """Rows from a key on; None where there is no such table."""
+        self._before_page()
         with self._reader.snapshot() as connection:
             position = load_state(connection).position
             known = load_tables(connection).get(fold(table))

@@ -71,8 +71,8 @@ def test_equal_replicas_have_nothing_that_differs(two: Two) -> None:
     two.follow()
     found = two.compared()
     assert (found.equal, found.differs, found.differing, found.open) == (MARK + 5, None, 0, 0)
-    assert [(t.name, t.compared, t.differing) for t in found.tallies] == [
-        ("outcomes", MARK + 6, 0),
+    assert [(t.table, t.compared, t.differing) for t in found.tallies] == [
+        ("", MARK + 6, 0),
         ("users", 5, 0),
     ]
 
@@ -133,7 +133,7 @@ def test_what_only_one_has_reached_is_open_and_no_difference(two: Two) -> None:
     two.write("INSERT", "cleo")
     found = two.compared()
     assert (found.differing, found.open) == (0, 3)
-    assert [(t.name, t.compared, t.open) for t in found.tallies][1:] == [("users", 0, 3)]
+    assert [(t.table, t.compared, t.open) for t in found.tallies][1:] == [("users", 0, 3)]
 
 
 def test_a_row_that_is_wrong_is_certain_though_the_other_side_is_ahead(two: Two) -> None:
