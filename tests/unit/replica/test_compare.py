@@ -124,16 +124,37 @@ def test_a_declaration_that_differs_is_named(two: Two) -> None:
     assert [difference.kind for difference in two.compared().differences] == ["table"]
 
 
-def test_what_only_one_has_reached_is_open_and_no_difference(two: Two) -> None:
+@pytest.mark.parametrize("wait", [None, lambda *_: True])
+def test_what_only_one_has_reached_is_open_and_no_difference(
+    two: Two, wait: Callable[[Side, int], bool] | None
+) -> None:
     two.write("INSERT", "ann")
     two.write("INSERT", "bob")
     two.follow()
     two.write("PATCH", "ann", "z")
     two.write("DELETE", "bob")
     two.write("INSERT", "cleo")
-    found = two.compared()
+    found = two.compared(wait)
     assert (found.differing, found.open) == (0, 3)
     assert [(t.table, t.compared, t.open) for t in found.tallies][1:] == [("users", 0, 3)]
+
+
+def test_a_row_that_proves_wrong_when_it_is_asked_again_is_a_difference(two: Two) -> None:
+    two.write("INSERT", "ann")
+    two.follow()
+    position = two.write("PATCH", "ann", "z")
+    asked: list[int] = []
+
+    def wait(_: Side, upto: int) -> bool:
+        asked.append(upto)
+        if len(asked) == 2:  # after the rows were read
+            two.follow()
+            two.change("UPDATE users SET email = 'y'")
+        return True
+
+    found = two.compared(wait)
+    assert told(found) == [("row", "ann", (position, position))]
+    assert (found.tallies[1].compared, found.tallies[1].differing, found.open) == (1, 1, 0)
 
 
 def test_a_row_that_is_wrong_is_certain_though_the_other_side_is_ahead(two: Two) -> None:
