@@ -79,7 +79,7 @@ def test_copies_and_queries_are_whole_while_the_node_writes(node: Serve, tmp_pat
 
 
 def test_reset_leaves_a_serving_node_alone(node: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clusterlite.cli.reset._LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr("clusterlite.cli.reset.LOCK_WAIT_S", 0.0)
     done = cli("reset", "--data", node.data, "--log", f"file:{node.data / 'log'}", "--yes")
     assert done.code == 2
     assert "belongs to a running node" in done.err

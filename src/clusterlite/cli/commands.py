@@ -15,6 +15,7 @@ from clusterlite.cli import logs, project, replicas
 from clusterlite.cli.banner import print_banner, print_farewell
 from clusterlite.cli.events import event
 from clusterlite.cli.log_settings import settings as log_settings
+from clusterlite.cli.repair import repair
 from clusterlite.cli.reset import reset
 from clusterlite.cli.status import status
 from clusterlite.config import Settings, load_settings
@@ -185,7 +186,20 @@ app.command(
 app.command(rich_help_panel=_INSIDE, epilog=_examples("clusterlite copy data users.sqlite"))(
     replicas.copy
 )
-app.command(rich_help_panel=_INSIDE, epilog=_examples("clusterlite verify data"))(replicas.verify)
+app.command(
+    rich_help_panel=_INSIDE,
+    epilog=_examples(
+        "clusterlite verify data",
+        "clusterlite verify http://node-1:8082 --against http://node-2:8082",
+    ),
+)(replicas.verify)
+app.command(
+    rich_help_panel=_REPAIR,
+    epilog=_examples(
+        "clusterlite repair data",
+        "clusterlite repair data --log kafka://broker-1:9092/events --yes",
+    ),
+)(repair)
 app.command(
     rich_help_panel=_REPAIR,
     epilog=_examples("clusterlite reset", "clusterlite reset --data data --log file:data/log"),

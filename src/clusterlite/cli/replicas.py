@@ -18,7 +18,8 @@ from clusterlite.errors import ClusterLiteError, ConfigError
 
 _FOLDER = "A node's data folder, or a replica's file in it."
 _CURE = (
-    "Stop the node, move its files replica-* aside and start it again: it is rebuilt from the log"
+    "Stop the node, say clusterlite repair with its data folder, and start it again: it is rebuilt "
+    "from the log"
 )
 
 
@@ -81,17 +82,30 @@ def copy(
 
 
 def verify(
-    data: Annotated[Path, typer.Argument(help=_FOLDER)],
+    data: Annotated[str, typer.Argument(help=_FOLDER + " With --against also a node's address.")],
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Compare with the replica of the node at this address."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Check that a replica's file is sound, and print the hash of its contents.
+    """Check that a replica's file is sound, or compare it with another node's.
 
-    Equal replicas at one position have equal content hashes. Ends with 1 where
-    it is damaged.
+    Prints the hash of its contents, which equal replicas at one position share.
+    Ends with 1 where it is damaged. With --against it says where the two differ,
+    and ends with 1 if they do, with 2 where that cannot be told.
     """
+    from clusterlite.cli.against import is_url, verify_against  # noqa: PLC0415 - as above
     from clusterlite.replica.verify import verify as verify_file  # noqa: PLC0415 - as above
 
-    path = find_replica(data)
+    if against is not None:
+        file = None if is_url(data) else find_replica(Path(data))
+        with _readable(file or Path(data)):
+            verify_against(data, file, against, as_json=as_json)
+        return
+    if is_url(data):
+        raise ConfigError(f"{data} is a node's address: say with --against what to compare it with")
+    path = find_replica(Path(data))
     with _readable(path):
         found = verify_file(path)
     if as_json:

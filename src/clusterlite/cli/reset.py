@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clusterlite.log.discard import DoomedLog
 
 _SUFFIXES: Final = ("", "-journal", "-wal", "-shm")
-_LOCK_WAIT_S: Final = 1.0
+LOCK_WAIT_S: Final = 1.0
 
 
 def reset(
@@ -45,8 +45,8 @@ def reset(
         raise ConfigError(f"there is no data folder {path}; name the node's with --data")
     with ExitStack() as held:
         folder = DataFolder(path)
-        if (path / "lock").exists() or list(_replica_files(path)):
-            folder.lock(_LOCK_WAIT_S)
+        if (path / "lock").exists() or list(replica_files(path)):
+            folder.lock(LOCK_WAIT_S)
             held.callback(folder.unlock)
         doomed = None
         if log is not None:
@@ -59,7 +59,7 @@ def reset(
         for line in told:
             typer.echo(line)
         if not yes:
-            _ask()
+            ask("Delete it?", "nothing was deleted")
         _delete(path, doomed)
     typer.echo("deleted")
 
@@ -78,7 +78,7 @@ def _take_log(url: str) -> DoomedLog:
     return DoomedLog(file)
 
 
-def _replica_files(folder: Path) -> Iterator[Path]:
+def replica_files(folder: Path) -> Iterator[Path]:
     """Every generation of the replica, with what SQLite keeps beside it; no other file."""
     for file in sorted(folder.glob("replica-*.db*")):
         name, dot, suffix = file.name.removeprefix("replica-").partition(".db")
@@ -89,14 +89,12 @@ def _replica_files(folder: Path) -> Iterator[Path]:
 def _told(path: Path, doomed: DoomedLog | None) -> list[str]:
     """Exactly what would be deleted; empty where that is nothing."""
     # To look into a replica may make files beside it: these are deleted and told too.
-    contents = {file: _contents(file) for file in _replica_files(path) if file.suffix == ".db"}
-    files = list(_replica_files(path))
+    held = {file: contents(file) for file in replica_files(path) if file.suffix == ".db"}
+    files = list(replica_files(path))
     if not files and doomed is None:
         return []
     lines = [f"This deletes, of the node in {path.absolute()}:"]
-    lines += [
-        f"  {file.name}" + (f": {contents[file]}" if file in contents else "") for file in files
-    ]
+    lines += [f"  {file.name}" + (f": {held[file]}" if file in held else "") for file in files]
     if not files:
         lines.append("  no replica, since there is none")
     if doomed is None:
@@ -109,7 +107,8 @@ def _told(path: Path, doomed: DoomedLog | None) -> list[str]:
     ]
 
 
-def _contents(file: Path) -> str:
+def contents(file: Path) -> str:
+    """How many rows a replica has, in words."""
     import apsw  # noqa: PLC0415 - few commands read files themselves
 
     from clusterlite.replica.database import open_reader, scalar  # noqa: PLC0415
@@ -131,12 +130,17 @@ def _contents(file: Path) -> str:
     return counted(sum(counts.values()), "row") + (f" ({listed})" if listed else "")
 
 
-def _ask() -> None:
-    """Go on only if somebody at a terminal says so."""
+def ask(question: str, refused: str) -> None:
+    """Go on only if somebody at a terminal says so.
+
+    Args:
+        question: to answer with yes or no.
+        refused: what is said otherwise.
+    """
     if not sys.stdin.isatty():
-        raise ConfigError("nothing was deleted: say --yes, since nobody can be asked here")
-    if not typer.confirm("Delete it?"):
-        typer.echo("nothing was deleted")
+        raise ConfigError(f"{refused}: say --yes, since nobody can be asked here")
+    if not typer.confirm(question):
+        typer.echo(refused)
         raise SystemExit(1)
 
 
@@ -145,7 +149,7 @@ def _delete(path: Path, doomed: DoomedLog | None) -> None:
     try:
         if doomed is not None:
             doomed.delete()
-        for file in list(_replica_files(path)):
+        for file in list(replica_files(path)):
             file.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(

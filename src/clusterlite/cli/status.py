@@ -105,7 +105,7 @@ def _differing(found: Found) -> Iterable[str]:
         if len(set(hashes.values())) > 1:
             yield (
                 f"the nodes at position {position} differ: {', '.join(hashes)}; their states "
-                "should be equal there. Compare them with clusterlite verify"
+                "should be equal there. clusterlite verify URL --against URL says where they differ"
             )
 
 

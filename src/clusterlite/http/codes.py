@@ -54,6 +54,11 @@ CODES: Final[dict[str, Code]] = {
     "bad_limit": Code(
         400, "`_limit` is no whole number in its range.", "Send one that `detail` allows."
     ),
+    "bad_start": Code(
+        400,
+        "`_from` or `_upto` is no position.",
+        "Send a whole number from 0: the `next` of a page, say.",
+    ),
     "bad_cursor": Code(
         400, "`_cursor` is none that a page gave.", "Follow the `Link` header of a page."
     ),

@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from clusterlite.http.codes import PATH
+from clusterlite.http.replica import FROM, LIMIT, UPTO
+from clusterlite.http.replica import PATH as REPLICA
+from clusterlite.replica.pages import ITEMS_MAX
 
 _TEXT: Final = {"type": "string"}
 _INTEGER: Final = {"type": "integer"}
@@ -70,6 +73,51 @@ SCHEMAS: Final[dict[str, Any]] = {
         "required": ["status", "position", "lag", "reason"],
         "properties": {"status": _TEXT, "position": _INTEGER, "lag": _LAG, "reason": _REASON},
     },
+    "ClusterLite.Replica": {
+        "type": "object",
+        "required": ["node", "cluster", "position", "hash", "floor", "settings", "tables"],
+        "properties": {
+            "node": _TEXT,
+            "cluster": _TEXT,
+            "position": _INTEGER,
+            "hash": {**_TEXT, "description": "Running hash at the position"},
+            "floor": {**_INTEGER, "description": "Outcomes below it are forgotten"},
+            "settings": {"type": "object", "additionalProperties": _INTEGER},
+            "tables": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["table", "version", "hash"],
+                    "properties": {"table": _TEXT, "version": _INTEGER, "hash": _TEXT},
+                },
+            },
+        },
+    },
+    "ClusterLite.Marks": {
+        "type": "object",
+        "required": ["marks"],
+        "properties": {
+            "marks": {
+                "type": "array",
+                "items": {"type": "array", "prefixItems": [_INTEGER, _TEXT]},
+                "description": "Position and running hash there",
+            }
+        },
+    },
+    "ClusterLite.Hashes": {
+        "type": "object",
+        "required": ["position", "schema", "items", "next"],
+        "properties": {
+            "position": {**_INTEGER, "description": "Of the snapshot"},
+            "schema": _INTEGER,
+            "items": {
+                "type": "array",
+                "items": {"type": "array", "prefixItems": [_TEXT, _INTEGER, _TEXT]},
+                "description": "Key, version and hash",
+            },
+            "next": {"type": ["string", "integer", "null"], "description": "Send it as `_from`"},
+        },
+    },
     "ClusterLite.Event": {
         "type": "object",
         "required": ["id", "status"],
@@ -118,6 +166,22 @@ _NOT_READY: Final = {
 }
 _TO_PAGE: Final = {"description": "A browser is led to the page"}
 
+_LIMIT: Final = {
+    "name": LIMIT,
+    "in": "query",
+    "schema": {"type": "integer", "minimum": 1, "maximum": ITEMS_MAX},
+}
+
+
+def _hashes(verb: str, summary: str, schema: str, *parameters: dict[str, Any]) -> dict[str, Any]:
+    """A GET of what the replica holds."""
+    return {"get": {**_operation(verb, summary, _json(schema)), "parameters": [*parameters]}}
+
+
+def _in_query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": schema}
+
+
 SYSTEM_PATHS: Final[dict[str, Any]] = {
     "/": {"get": _operation("index", "Tables and routes", _json(_OBJECT), **{"303": _TO_PAGE})},
     "/-/cluster": {"get": _operation("cluster", "The node's state", _json("Status"))},
@@ -140,6 +204,17 @@ SYSTEM_PATHS: Final[dict[str, Any]] = {
     "/-/events/{id}/settle": {
         "parameters": _EVENT_ID,
         "post": _operation("settle", "Make an unknown outcome definite", _json("Event")),
+    },
+    REPLICA: _hashes("replica", "Where the replica stands", "Replica"),
+    f"{REPLICA}/marks": _hashes(
+        "marks", "Running hashes, newest first", "Marks", _in_query(UPTO, _INTEGER), _LIMIT
+    ),
+    f"{REPLICA}/outcomes": _hashes(
+        "outcomes", "Hashes of outcomes", "Hashes", _in_query(FROM, _INTEGER), _LIMIT
+    ),
+    f"{REPLICA}/rows/{{table}}": {
+        "parameters": [{"name": "table", "in": "path", "required": True, "schema": _TEXT}],
+        **_hashes("rows", "Hashes of a table's rows", "Hashes", _in_query(FROM, _TEXT), _LIMIT),
     },
     "/-/openapi.json": {"get": _operation("openapi", "This document", _json(_OBJECT))},
     PATH: {"get": _operation("problems", "What the codes of errors mean", _HTML)},

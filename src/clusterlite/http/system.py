@@ -6,6 +6,7 @@ GET  /-/health/live, ready      for supervisors and balancers
 GET  /-/events/{id}             what became of an event
 POST /-/events/{id}/settle      make an unknown outcome definite
 POST /-/transaction             many changes of any tables in one event, all or none
+GET  /-/replica and below       hashes of what the replica holds: see `replica`
 GET  /-/openapi.json            the interface
 GET  /-/docs/problems           what the codes of errors mean
 GET  /-/ui/                     the page
@@ -30,7 +31,7 @@ from clusterlite.core.names import is_key
 from clusterlite.core.outcome import Applied, Outcome
 from clusterlite.core.tries import contended, fate, is_lost, is_open, later_ids
 from clusterlite.errors import ClusterLiteError
-from clusterlite.http import codes, messages, transactions
+from clusterlite.http import codes, messages, replica, transactions
 from clusterlite.http.consistency import PARAMETER
 from clusterlite.http.openapi import openapi
 from clusterlite.http.problems import HttpError, did_you_mean, from_error
@@ -70,6 +71,7 @@ class SystemRoutes:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._transactions = transactions.Transactions(service)
+        held = replica.ReplicaRoutes(service)
         page = _Page(directory=Path(str(files("clusterlite") / "ui")), html=True)
         self.router = Router(
             [
@@ -81,6 +83,10 @@ class SystemRoutes:
                 _route("/-/events/{id}/settle", self.settle, "POST"),
                 _route(transactions.PATH, self.transaction, "POST"),
                 _route("/-/openapi.json", self.openapi),
+                _route(replica.PATH, held.here),
+                _route(f"{replica.PATH}/marks", held.marks, known=(replica.UPTO, replica.LIMIT)),
+                _route(f"{replica.PATH}/outcomes", held.outcomes, known=replica.PAGED),
+                _route(f"{replica.PATH}/rows/{{table}}", held.rows, known=replica.PAGED),
                 _route(codes.PATH, self.problems),
                 _route("/-/ui", _to_page),
                 Mount("/-/ui", page),

@@ -50,7 +50,8 @@ RETRY_S: Final = 5.0
 _CHECKED: Final = "It goes on by itself once the log has shown which of the two is wrong"
 _UNDERIVED: Final = (
     "It goes on by itself once that can be done, or a checkpoint of another node agrees; else "
-    "stop the node, say `clusterlite reset`, and start it again, or give it another node's folder"
+    "stop the node and give it a copy of another node's folder, or say `clusterlite repair`, which "
+    "sees whether the log has all that is needed"
 )
 
 _log = get_logger("clusterlite.node")
@@ -324,10 +325,11 @@ def diverged(found: Derived, replica: Path) -> Halt:
         if found.equal >= 0
         else "no earlier mark is right"
     )
+    differing = f"; what differs: {', '.join(found.found)}" if found.found else ""
     return Halt(
         "diverged",
         f"the replica {replica} is not what the log gives: the first position known to differ is "
-        f"{found.differs}, {known}",
-        f"Stop the node, say `clusterlite reset --data {replica.parent}`, and start it again: it "
+        f"{found.first}, {known}{differing}",
+        f"Stop the node, say `clusterlite repair {replica.parent}`, and start it again: it "
         "is rebuilt from the log",
     )

@@ -66,7 +66,8 @@ def _corrupt(path: Path, found: str) -> Halt:
     return Halt(
         "replica_corrupt",
         f"the replica {path} cannot be read: {found}",
-        f"Move the files {path.name}* aside and start again: it is rebuilt from the log",
+        f"Stop the node, say `clusterlite repair {path.parent}`, and start it again: it is rebuilt "
+        "from the log",
     )
 
 
@@ -127,8 +128,8 @@ def _check_format(connection: Connection, path: Path) -> None:
         raise Halt(
             "too_new" if version > FILE_FORMAT else "replica_corrupt",
             f"the replica {path} has file format {version}, this build knows {FILE_FORMAT}",
-            f"Start the build that wrote it, or move the files {path.name}* aside to rebuild it "
-            "from the log",
+            f"Start the build that wrote it, or say `clusterlite repair {path.parent}` and start "
+            "this one: it rebuilds it from the log",
         )
     _run(connection, "checkpoints.sql")
 

@@ -7,6 +7,7 @@ changes nothing but the scratch file.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,10 +15,16 @@ from clusterlite.core.registry import EntityRegistry
 from clusterlite.errors import Halt
 from clusterlite.log.base import Look, Record
 from clusterlite.replica.applier import Applier
+from clusterlite.replica.compare import compare
 from clusterlite.replica.database import open_reader, open_writer
+from clusterlite.replica.pages import FilePages
+from clusterlite.replica.reader import Reader
 from clusterlite.replica.state import take_over
 
 BATCH_MAX: Final = 1_000
+FOUND_MAX: Final = 3
+"""Differences that are named."""
+
 _WAIT_S: Final = 0.5
 _SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
 
@@ -29,11 +36,20 @@ class Derived(NamedTuple):
         mark: up to which both were compared.
         equal: the highest mark at which they are equal before any difference, -1 for none.
         differs: the lowest mark at which they differ, None where there is none.
+        first: the first position known to differ: one that wrote a row, or had an outcome, that
+            differs still, else that mark.
+        found: what differs, in words; some of it.
     """
 
     mark: int
     equal: int
-    differs: int | None
+    differs: int | None = None
+    first: int | None = None
+    found: tuple[str, ...] = ()
+
+
+class _GivenUp(Exception):
+    pass
 
 
 def derive(
@@ -86,7 +102,9 @@ def derive(
             following = batch.next
             if batch.records:
                 applier.apply(_up_to(batch.records, mark), ())
-        return _compared(scratch, replica, mark)
+        return _compared(scratch, replica, mark, given_up)
+    except _GivenUp:
+        return None
     finally:
         connection.close()
         delete_scratch(scratch)
@@ -98,14 +116,36 @@ def _up_to(records: list[Record], mark: int) -> list[Record]:
     return records[: count + 1]
 
 
-def _compared(scratch: Path, replica: Path, mark: int) -> Derived:
+def _compared(scratch: Path, replica: Path, mark: int, given_up: Callable[[], bool]) -> Derived:
     right, own = _marks(scratch, mark), _marks(replica, mark)
     equal = -1
     for position in sorted(right.keys() | own.keys()):
         if right.get(position) != own.get(position):
-            return Derived(mark, equal, position)
+            first, found = _parted(scratch, replica, equal, position, given_up)
+            return Derived(mark, equal, position, first, found)
         equal = position
-    return Derived(mark, equal, None)
+    return Derived(mark, equal)
+
+
+def _parted(
+    scratch: Path, replica: Path, equal: int, differs: int, given_up: Callable[[], bool]
+) -> tuple[int, tuple[str, ...]]:
+    """What differs, and the first position of it between two marks."""
+
+    def go_on() -> None:
+        if given_up():
+            raise _GivenUp
+
+    try:
+        with closing(Reader(scratch)) as right, closing(Reader(replica)) as own:
+            compared = compare(FilePages(right, go_on), FilePages(own))
+    except _GivenUp:
+        raise
+    except Exception:  # noqa: BLE001 - it is known to differ; a damaged file may tell no more
+        return differs, ()
+    first = differs if compared.first is None else min(compared.first, differs)
+    found = tuple(difference.what for difference in compared.differences[:FOUND_MAX])
+    return (first if first > equal else differs), found
 
 
 def _marks(path: Path, last: int) -> dict[int, bytes]:

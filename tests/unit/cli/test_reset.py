@@ -106,7 +106,7 @@ def test_at_a_terminal_yes_is_yes(stopped: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_running_nodes_folder_is_refused(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clusterlite.cli.reset._LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr("clusterlite.cli.reset.LOCK_WAIT_S", 0.0)
     before = state(stopped)
     with (stopped / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -48,7 +48,7 @@ def test_a_damaged_replica_is_told_with_the_cure(replica: Path) -> None:
     done = cli("verify", replica.parent)
     assert done.code == 1
     last = done.out.splitlines()[-1]
-    assert last.startswith(f"damaged: {replica}. Stop the node, move its files replica-* aside")
+    assert last.startswith(f"damaged: {replica}. Stop the node, say clusterlite repair")
     assert "rebuilt from the log" in last
 
 
@@ -69,13 +69,13 @@ def test_an_unreadable_replica_is_told_with_the_cure(
 
 
 @pytest.mark.parametrize("name", ["log", "copy.sqlite"])
-def test_what_is_no_replica_is_never_said_to_be_moved_aside(name: str, stopped: Path) -> None:
+def test_what_is_no_replica_is_never_said_to_be_repaired(name: str, stopped: Path) -> None:
     file = stopped / name if name == "log" else stopped.parent / name
     cli("copy", stopped, stopped.parent / "copy.sqlite")
     done = cli("verify", file)
     assert done.code == 2
     assert f"{file} is no replica: no such table: _cl_" in done.err
-    assert "aside" not in done.err
+    assert "repair" not in done.err
 
 
 def test_a_replica_that_this_user_may_not_open_is_told(

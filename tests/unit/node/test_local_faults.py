@@ -19,6 +19,7 @@ from clusterlite.log.memory import MemoryLog, MemoryStore
 from clusterlite.node import guard
 from clusterlite.replica import folder as folder_module
 from clusterlite.replica.folder import SOCKET_PATH_BYTES_MAX, DataFolder, socket_path
+from tests.cli import cli
 from tests.disks import not_writable, public_folder
 from tests.nodes import User, names, user
 from tests.processes import wait_until
@@ -172,10 +173,10 @@ def test_a_replica_in_doubt_is_checked_by_the_next_start_before_it_serves(
         assert halt.value.reason == "replica_corrupt"
         assert f"the replica {replica} cannot be read: " in halt.value.detail
         assert halt.value.cure == (
-            "Move the files replica-1.db* aside and start again: it is rebuilt from the log"
+            f"Stop the node, say `clusterlite repair {tmp_path / 'a'}`, and start it again: it is "
+            "rebuilt from the log"
         )
-    for file in replica.parent.glob("replica-1.db*"):
-        file.rename(tmp_path / file.name)
+    assert cli("repair", tmp_path / "a", "--log", url, "--yes").code == 0
     with Node(tmp_path / "a", url, [User]) as node:
         assert len(names(node)) == 50
     assert not DataFolder(tmp_path / "a").doubted
