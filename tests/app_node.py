@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from clusterlite import Entity, Node
+import uvicorn
+from uvicorn.server import ServerState
+
+from clusterlite import Entity, Node, TableOperations
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.http.app import App
 from clusterlite.http.cors import Cors
+from clusterlite.http.protocol import Protocol
 from clusterlite.http.service import Service
 from clusterlite.log.base import Log
 from clusterlite.replica.folder import DataFolder
@@ -26,10 +30,22 @@ class AppNode:
         data: the node's folder.
         log: a handle of its own.
         entities: that both know.
+        cluster: the id that the log must have; any where it is empty.
+        ready: return from the start once it is ready; else at once.
     """
 
-    def __init__(self, data: Path, log: Log, entities: list[type[Entity]]) -> None:
-        self.node = Node(data, log, entities, node_id=data.name)
+    def __init__(
+        self,
+        data: Path,
+        log: Log,
+        entities: Sequence[type[Entity] | TableOperations],
+        cluster: str = "",
+        *,
+        ready: bool = True,
+    ) -> None:
+        self.node = Node(data, log, entities, node_id=data.name, cluster=cluster)
+        self._ready = ready
+        self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         registry = EntityRegistry(entities)
@@ -38,9 +54,9 @@ class AppNode:
         self._app = App(self._service)
 
     def __enter__(self) -> Self:
-        self.node.open(link=True)
+        self.node.open(link=True, wait=self._ready)
         self._thread.start()
-        self._run(self._service.open(WAIT_S))
+        self._run(self._service.open(WAIT_S if self._ready else 0))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,12 +66,30 @@ class AppNode:
         """End both; idempotent."""
         if not self._thread.is_alive():
             return
+        if self._server is not None:
+            self._loop.call_soon_threadsafe(self._server.close)
         self._run(self._service.link.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._service.close()
         self._loop.close()
         self.node.close()
+
+    def listen(self) -> str:
+        """Serve on a port of its own, as a worker does; the address."""
+        return f"http://127.0.0.1:{self._run(self._listen())}"
+
+    async def _listen(self) -> int:
+        config = uvicorn.Config(
+            self._app, http=Protocol, lifespan="off", log_config=None, proxy_headers=False
+        )
+        config.load()
+        state = ServerState()
+        self._server = await self._loop.create_server(
+            lambda: Protocol(config, state, {}), "127.0.0.1", 0
+        )
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
 
     def request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None

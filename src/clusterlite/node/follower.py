@@ -133,7 +133,7 @@ def classified(error: apsw.Error) -> ClusterLiteError:
     corrupt = isinstance(error, apsw.CorruptError | apsw.NotADBError)
     return Halt(
         "replica_corrupt" if corrupt else "replica_io",
-        f"SQLite refused to go on: {error}",
+        f"the replica cannot be read or written: {error}",
         "Look at the disk, then start the node again: it checks the file before it serves",
     )
 
