@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import apsw
-import pytest
 
-from clusterlite import DeclaredOperations, Entity, TableOperations
+from clusterlite import DeclaredOperations, Entity
 from clusterlite.core import codec
 from clusterlite.core.event import Change
 from clusterlite.core.operations import TableRows
@@ -24,12 +23,9 @@ from clusterlite.replica.applier import Applier
 from clusterlite.replica.database import open_writer
 from clusterlite.replica.folder import DataFolder
 from clusterlite.replica.state import take_over
-from tests.app_node import AppNode
 from tests.cli import cli
-from tests.faulty import FaultySystem
-from tests.nodes import User, follows, insert, put, stamp
-
-Entities = Sequence[type[Entity] | TableOperations]
+from tests.nodes import User, follows, stamp
+from tests.spot import Spot
 
 MARK: Final = 1024
 _PAGE_BYTES: Final = 4096
@@ -46,92 +42,6 @@ class Newer(DeclaredOperations):
 
     def handle_delete(self, rows: TableRows, change: Change) -> None:
         rows.upsert({"id": change.key, "text": ""})
-
-
-class Spot:
-    """A node on an embedded log that stands beside its folder.
-
-    Args:
-        folder: of both.
-        patch: for what no test can do to a machine.
-    """
-
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.patch = patch
-        self.data = folder / "node"
-        self.log = folder / "log"
-        self.disk = FaultySystem(every=True)
-        self.served = self._start()
-        self.written = ["ann"]
-        self.create("ann")
-
-    def _start(
-        self,
-        *,
-        cluster: str = "",
-        entities: Entities = (User,),
-        ready: bool = True,
-    ) -> AppNode:
-        served = AppNode(self.data, FileLog(self.log), entities, cluster, ready=ready)
-        served.__enter__()
-        self.url = served.listen()
-        return served
-
-    def start(
-        self,
-        *,
-        cluster: str = "",
-        entities: Entities = (User,),
-        ready: bool = True,
-    ) -> None:
-        """Start the node again."""
-        self.served.stop()
-        self.served = self._start(cluster=cluster, entities=entities, ready=ready)
-
-    def stop(self) -> None:
-        self.served.stop()
-
-    def close(self) -> None:
-        self.served.stop()
-        self.disk.unregister()
-
-    def create(self, name: str) -> int:
-        """A create over HTTP; its status."""
-        body = {"id": name, "name": name, "email": name}
-        return self.served.request("POST", "/users", body).status
-
-    def append(self, *records: bytes) -> int:
-        """Append beside the node."""
-        log = FileLog(self.log)
-        log.open()
-        try:
-            return put(log, *records)
-        finally:
-            log.close()
-
-    def insert(self, name: str) -> None:
-        """A create of another node, which this one will not be told of by its client."""
-        self.append(insert(self.served.node, f"e-{name}", name))
-
-    def keep_copy(self) -> None:
-        """A copy of the log, as a backup has it: the node is stopped for it."""
-        self.stop()
-        (self.folder / "copy").mkdir()
-        shutil.copy(self.log, self.folder / "copy" / "log")
-
-    def restore_copy(self) -> None:
-        """Put the copy in the log's place, as the page says."""
-        self.stop()
-        (self.folder / "aside").mkdir()
-        for file in self.folder.glob("log*"):
-            file.rename(self.folder / "aside" / file.name)
-        shutil.copy(self.folder / "copy" / "log", self.log)
-        assert cli("adopt", "--moved", self.log).code == 0
-
-    def reset(self) -> None:
-        self.stop()
-        assert cli("reset", "--data", self.data, "--yes").code == 0
 
 
 Case = Callable[[Spot], Iterator[None]]

@@ -15,9 +15,9 @@ import pytest
 
 from clusterlite.node import guard
 from tests.cli import cli
-from tests.halting import CASES, Spot
+from tests.halting import CASES
 from tests.http_node import check_problem
-from tests.processes import wait_until
+from tests.spot import Spot, check_told, wait_state
 
 
 @pytest.fixture
@@ -28,31 +28,9 @@ def spot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Spot]:
     spot.close()
 
 
-def cluster(spot: Spot) -> dict[str, Any]:
-    found: dict[str, Any] = spot.served.request("GET", "/-/cluster").json
-    return found
-
-
-def wait_state(spot: Spot, state: str) -> dict[str, Any]:
-    """Wait for it; what the node says then."""
-    wait_until(lambda: cluster(spot)["state"] == state, lambda: str(cluster(spot)))
-    return cluster(spot)
-
-
-def ids(spot: Spot) -> list[str]:
-    answer = spot.served.request("GET", "/users")
-    assert answer.status == 200, answer
-    return sorted(row["id"] for row in answer.json)
-
-
-def shown(reason: dict[str, str]) -> str:
-    """How `clusterlite status` tells a reason."""
-    return f"{reason['reason']}: {reason['detail']}\n  {reason['cure']}"
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize(("reason", "case"), CASES.values(), ids=CASES)
-def test_it_acknowledges_nothing_says_why_deletes_nothing_and_its_cure_cures(
+def test_it_is_told_everywhere_keeps_all_and_its_cure_cures(
     reason: str, case: Any, spot: Spot, caplog: pytest.LogCaptureFixture
 ) -> None:
     phases = case(spot)
@@ -62,28 +40,16 @@ def test_it_acknowledges_nothing_says_why_deletes_nothing_and_its_cure_cures(
     assert told["reason"]["reason"] == reason
     assert told["reason"]["cure"]
     check_told(spot, told["reason"], caplog.messages)
-    before, there, rows = told["position"], set(spot.folder.rglob("*.db")), ids(spot)
+    before, there, rows = told["position"], set(spot.folder.rglob("*.db")), spot.ids()
     log = spot.log.read_bytes() if spot.log.exists() else b""
     refused = spot.served.request("POST", "/users", {"id": "no", "name": "no", "email": "no"})
     assert told["reason"]["cure"] in check_problem(refused, 503, reason)["detail"]
     assert (spot.log.read_bytes() if spot.log.exists() else b"") == log
-    assert (cluster(spot)["position"], ids(spot)) == (before, rows), "something was applied"
+    assert (spot.status()["position"], spot.ids()) == (before, rows), "something was applied"
     assert there <= set(spot.folder.rglob("*.db")), "something was deleted"
 
     next(phases, None)
     wait_state(spot, "ready")
-    assert ids(spot) == sorted(spot.written)
+    assert spot.ids() == sorted(spot.written)
     assert cli("status", spot.url).code == 0
     assert spot.served.request("GET", "/-/health/ready").status == 200
-
-
-def check_told(spot: Spot, reason: dict[str, str], messages: list[str]) -> None:
-    """The reason and its cure, in each of the places where an operator looks."""
-    ready = spot.served.request("GET", "/-/health/ready")
-    assert (ready.status, ready.json["reason"]) == (503, reason)
-    done = cli("status", spot.url)
-    assert done.code == 1
-    assert shown(reason) in done.out
-    lines = [message for message in messages if reason["cure"] in message]
-    assert lines, messages
-    assert any(reason["reason"] in line and reason["detail"] in line for line in lines)
