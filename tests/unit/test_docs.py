@@ -55,7 +55,8 @@ def test_every_reason_to_halt_has_its_cure_in_the_reference() -> None:
         raised |= set(re.findall(r'Halt\(\s*"([a-z_]+)"', text))
         raised |= set(re.findall(r'"((?:replica|log)_(?:corrupt|io|gap|rewound|moved))"', text))
     assert len(raised) >= 9
-    documented = {row[0].strip("`"): row for row in table_rows("docs/reference/halts.md")}
+    rows = [row for row in table_rows("docs/reference/halts.md") if len(row) == 3]
+    documented = {row[0].strip("`"): row for row in rows}
     assert raised <= set(documented), raised - set(documented)
     assert all(len(documented[reason][2]) > 20 for reason in raised)
 
