@@ -46,6 +46,7 @@ class AppNode:
         self.node = Node(data, log, entities, node_id=data.name, cluster=cluster)
         self._ready = ready
         self._server: asyncio.Server | None = None
+        self._connections: set[Any] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         registry = EntityRegistry(entities)
@@ -85,11 +86,33 @@ class AppNode:
         )
         config.load()
         state = ServerState()
+        self._connections = state.connections
         self._server = await self._loop.create_server(
             lambda: Protocol(config, state, {}), "127.0.0.1", 0
         )
         port: int = self._server.sockets[0].getsockname()[1]
         return port
+
+    def unsent(self) -> int:
+        """Bytes of answers that no client has taken yet."""
+        return sum(connection.transport.get_write_buffer_size() for connection in self._clients())
+
+    def expire(self, now: float) -> int:
+        """Look after connections as a worker does each second; how many there are before.
+
+        Args:
+            now: which time it is for them, in seconds.
+        """
+        return self._run(self._expire(now))
+
+    async def _expire(self, now: float) -> int:
+        clients = self._clients()
+        for connection in clients:
+            connection.expire(now)
+        return len(clients)
+
+    def _clients(self) -> list[Any]:
+        return list(self._connections)
 
     def request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
