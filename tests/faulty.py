@@ -35,8 +35,10 @@ class FaultySystem(apsw.VFS):
     @contextmanager
     def failing(self, fault: type[apsw.Error], *operations: str) -> Iterator[None]:
         self.fault, self.operations, self.met = fault, frozenset(operations), 0
-        yield
-        self.fault = None
+        try:
+            yield
+        finally:
+            self.fault = None
         assert self.met > 0, "the fault was never met"
 
     def check(self, operation: str, name: str) -> None:

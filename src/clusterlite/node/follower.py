@@ -115,6 +115,8 @@ class Follower:
         finally:
             state = self._applier.committed
             self.seen = Seen(state.position, state.record_hash)
+            # An error may come after the commit stood: such records are not to come again.
+            self.next = max(self.next, state.position + 1)
         self.next = batch.next
         return done
 
