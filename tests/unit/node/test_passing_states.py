@@ -16,9 +16,12 @@ from clusterlite.core import codec
 from clusterlite.errors import LogUnavailable
 from clusterlite.log import file
 from clusterlite.log.file import FileLog
-from clusterlite.node import checkpoints, guard
+from clusterlite.node import checkpoints, guard, runtime
+from clusterlite.node.follower import Follower
+from tests.cli import cli
 from tests.halting import MARK
 from tests.nodes import follows, stamp
+from tests.processes import wait_until
 from tests.spot import Spot, check_told, wait_state
 
 
@@ -67,6 +70,7 @@ def a_forged_checkpoint(spot: Spot) -> Iterator[None]:
         patched.setattr(FileLog, "look", lost)
         forged = {"position": MARK, "hash": "ab" * 32, "node": "nobody", "incarnation": "none"}
         spot.append(codec.encode(stamp(node, "e-1"), "CHECKPOINT", "", forged))
+        wait_until(lambda: "cannot be done now" in str(spot.status()["reason"]))
         yield
 
 
@@ -99,3 +103,20 @@ def test_it_is_told_everywhere_and_over_by_itself(
     assert spot.create("after") == 201
     assert spot.ids() == sorted([*spot.written, "after"])
     assert spot.served.request("GET", "/-/health/ready").status == 200
+
+
+def test_a_node_that_lags_is_not_ready_until_it_has_caught_up(spot: Spot) -> None:
+    spot.patch.setattr(runtime, "LAG_MAX", 3)
+    with spot.patch.context() as patched:
+        patched.setattr(Follower, "step", lambda *_: None)
+        for name in ("ben", "cleo", "dora", "emil"):
+            spot.insert(name)
+            spot.written.append(name)
+        assert wait_state(spot, "lagging")["lag"] == 4
+        ready = spot.served.request("GET", "/-/health/ready")
+        assert (ready.status, ready.json["status"]) == (503, "lagging")
+        assert cli("status", spot.url).code == 1
+        assert spot.ids() == ["ann"]
+        assert spot.served.node._runtime.engine.trouble is None
+    wait_state(spot, "ready")
+    assert spot.ids() == sorted(spot.written)
