@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from clusterlite import Entity, Node
+import uvicorn
+from uvicorn.server import ServerState
+
+from clusterlite import Entity, Node, TableOperations
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.http.app import App
 from clusterlite.http.cors import Cors
+from clusterlite.http.protocol import Protocol
 from clusterlite.http.service import Service
 from clusterlite.log.base import Log
 from clusterlite.replica.folder import DataFolder
@@ -26,14 +30,23 @@ class AppNode:
         data: the node's folder.
         log: a handle of its own.
         entities: that both know.
-        wait: until the node is ready; else it comes up by itself, or never.
+        cluster: the id that the log must have; any where it is empty.
+        ready: return from the start once it is ready; else at once.
     """
 
     def __init__(
-        self, data: Path, log: Log, entities: list[type[Entity]], *, wait: bool = True
+        self,
+        data: Path,
+        log: Log,
+        entities: Sequence[type[Entity] | TableOperations],
+        cluster: str = "",
+        *,
+        ready: bool = True,
     ) -> None:
-        self._wait = wait
-        self.node = Node(data, log, entities, node_id=data.name)
+        self.node = Node(data, log, entities, node_id=data.name, cluster=cluster)
+        self._ready = ready
+        self._server: asyncio.Server | None = None
+        self._connections: set[Any] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         registry = EntityRegistry(entities)
@@ -42,9 +55,9 @@ class AppNode:
         self._app = App(self._service)
 
     def __enter__(self) -> Self:
-        self.node.open(link=True, wait=self._wait)
+        self.node.open(link=True, wait=self._ready)
         self._thread.start()
-        self._run(self._service.open(WAIT_S if self._wait else 0))
+        self._run(self._service.open(WAIT_S if self._ready else 0))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,12 +67,52 @@ class AppNode:
         """End both; idempotent."""
         if not self._thread.is_alive():
             return
+        if self._server is not None:
+            self._loop.call_soon_threadsafe(self._server.close)
         self._run(self._service.link.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._service.close()
         self._loop.close()
         self.node.close()
+
+    def listen(self) -> str:
+        """Serve on a port of its own, as a worker does; the address."""
+        return f"http://127.0.0.1:{self._run(self._listen())}"
+
+    async def _listen(self) -> int:
+        config = uvicorn.Config(
+            self._app, http=Protocol, lifespan="off", log_config=None, proxy_headers=False
+        )
+        config.load()
+        state = ServerState()
+        self._connections = state.connections
+        self._server = await self._loop.create_server(
+            lambda: Protocol(config, state, {}), "127.0.0.1", 0
+        )
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def unsent(self) -> int:
+        """Bytes of answers that no client has taken yet."""
+        return sum(connection.transport.get_write_buffer_size() for connection in self._clients())
+
+    def expire(self, now: float) -> int:
+        """Look after connections as a worker does each second; how many there are before.
+
+        Args:
+            now: which time it is for them, in seconds.
+        """
+        return self._run(self._expire(now))
+
+    async def _expire(self, now: float) -> int:
+        clients = self._clients()
+        for connection in clients:
+            connection.expire(now)
+        return len(clients)
+
+    def _clients(self) -> list[Any]:
+        return list(self._connections)
 
     def request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None

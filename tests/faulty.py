@@ -17,24 +17,32 @@ class FaultySystem(apsw.VFS):
 
     `fault` is raised by each read or write that `operations` names, None lets all pass; `met`
     counts how often it was raised.
+
+    Args:
+        every: whether each connection of this process goes through it, not only those that name it.
+        ending: of the names of the files that can fail.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, every: bool = False, ending: str = "") -> None:
         self.name = f"faulty-{next(_names)}"
         self.fault: type[apsw.Error] | None = None
         self.operations: frozenset[str] = frozenset()
         self.met = 0
-        super().__init__(self.name, "")
+        self.ending = ending
+        self.real = apsw.vfs_names()[0]
+        super().__init__(self.name, self.real, every)
 
     @contextmanager
     def failing(self, fault: type[apsw.Error], *operations: str) -> Iterator[None]:
         self.fault, self.operations, self.met = fault, frozenset(operations), 0
-        yield
-        self.fault = None
+        try:
+            yield
+        finally:
+            self.fault = None
         assert self.met > 0, "the fault was never met"
 
-    def check(self, operation: str) -> None:
-        if self.fault is not None and operation in self.operations:
+    def check(self, operation: str, name: str) -> None:
+        if self.fault is not None and operation in self.operations and name.endswith(self.ending):
             self.met += 1
             raise self.fault(f"injected into {operation}")
 
@@ -45,16 +53,18 @@ class FaultySystem(apsw.VFS):
 class _File(apsw.VFSFile):
     def __init__(self, system: FaultySystem, name: Any, flags: Any) -> None:
         self._system = system
-        super().__init__("", name, flags)
+        spelled = name.filename() if isinstance(name, apsw.URIFilename) else name
+        self._name = str(spelled)
+        super().__init__(system.real, name, flags)
 
     def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802 - SQLite's name
-        self._system.check("read")
+        self._system.check("read", self._name)
         return super().xRead(amount, offset)
 
     def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802 - SQLite's name
-        self._system.check("write")
+        self._system.check("write", self._name)
         super().xWrite(data, offset)
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
-        self._system.check("sync")
+        self._system.check("sync", self._name)
         super().xSync(flags)

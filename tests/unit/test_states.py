@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.halting import CASES
+from tests.named import missing, named
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src" / "clusterlite").rglob("*.py"))
 PAGE = (ROOT / "docs" / "reference" / "halts.md").read_text()
@@ -79,6 +82,36 @@ def test_each_row_says_what_happened_and_what_to_do(heading: str) -> None:
     for name, cells in table(heading).items():
         assert all(len(cell) >= 4 for cell in cells), name
         assert cells[-1].endswith("."), name
+
+
+def cures() -> dict[str, str]:
+    """What stands under each reason's heading."""
+    sections = re.split(r"^### (\w+)\n", PAGE.partition("\n## States")[0], flags=re.MULTILINE)
+    return dict(zip(sections[1::2], sections[2::2], strict=True))
+
+
+def test_each_reason_has_its_cure_as_a_command_and_the_tests_that_try_it() -> None:
+    tried = table("halt")
+    assert set(tried) == set(cures()) == reasons()
+    for reason, cure in cures().items():
+        assert re.search(r"^    clusterlite |\(#log_rewound\)", cure, re.MULTILINE), reason
+        assert any("test_each_halt.py" in test for test in named(tried[reason][0])), reason
+
+
+def test_each_halt_that_is_tried_is_named_by_the_reason_that_it_gives() -> None:
+    found = {case: reason for reason, cells in table("halt").items() for case in cases(cells[0])}
+    assert found == {case: reason for case, (reason, _) in CASES.items()}
+
+
+def cases(cell: str) -> list[str]:
+    return re.findall(r"test_each_halt\.py::\w+\[([^`]+)\]", cell)
+
+
+def test_the_tests_that_the_page_names_are_there() -> None:
+    assert len(named(PAGE)) > len(reasons())
+    assert missing(PAGE) == []
+    assert missing("`tests/unit/test_states.py::test_gone`, `tests/gone.py::test_x`")
+    assert missing(f"`{named(PAGE)[0].partition('[')[0]}[no such case]`")
 
 
 @pytest.mark.parametrize("kind", WITH_CURE)

@@ -345,7 +345,7 @@ class Engine:
     def fail(self, error: ClusterLiteError | None) -> None:
         """Note why nothing can be acknowledged now; None once it can be again."""
         before = self.trouble
-        if before is not None and before.state in OVER:
+        if self.is_over:
             return
         if isinstance(error, Halt | ConfigError):
             self.halt(error, "halted" if isinstance(error, Halt) else "refused")
@@ -382,7 +382,12 @@ class Engine:
             self.await_tail(self._clock() + _CONFIRM_S, ended)
 
     def halt(self, halt: ClusterLiteError, state: str = "halted") -> None:
-        """Stop acknowledging for good: what the log was given is unknown, all else is refused."""
+        """Stop acknowledging for good: what the log was given is unknown, all else is refused.
+
+        The first cause stands: what fails after it may follow from it, and is not told.
+        """
+        if self.is_over:
+            return
         self.trouble = Trouble(state, halt)
         self._inline = False
         self._listen(False)

@@ -115,6 +115,8 @@ class Follower:
         finally:
             state = self._applier.committed
             self.seen = Seen(state.position, state.record_hash)
+            # An error may come after the commit stood: such records are not to come again.
+            self.next = max(self.next, state.position + 1)
         self.next = batch.next
         return done
 
@@ -133,7 +135,7 @@ def classified(error: apsw.Error) -> ClusterLiteError:
     corrupt = isinstance(error, apsw.CorruptError | apsw.NotADBError)
     return Halt(
         "replica_corrupt" if corrupt else "replica_io",
-        f"SQLite refused to go on: {error}",
+        f"the replica cannot be read or written: {error}",
         "Look at the disk, then start the node again: it checks the file before it serves",
     )
 

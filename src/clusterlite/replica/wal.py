@@ -22,6 +22,8 @@ HELD_BYTES_WARN: Final = 256 * 1024 * 1024
 HELD_BYTES_MAX: Final = 1024 * 1024 * 1024
 """The longest WAL; with more, reads through it become slow as well."""
 
+_PASSING: Final = (apsw.BusyError, apsw.LockedError, apsw.FullError, apsw.NoMemError)
+
 _log = get_logger("clusterlite.replica")
 
 
@@ -63,7 +65,7 @@ class Wal:
         self.bytes = pages * self._page_bytes
         if pages >= CHECKPOINT_PAGES:
             # The commit stands; what was not moved is tried again by the next one.
-            with contextlib.suppress(apsw.BusyError, apsw.LockedError, apsw.FullError):
+            with contextlib.suppress(*_PASSING):
                 connection.wal_checkpoint(name)
         if self.bytes <= HELD_BYTES_WARN // 2:
             self._warned = False

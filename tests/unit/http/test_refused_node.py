@@ -28,7 +28,7 @@ def test_a_write_at_a_node_whose_schema_is_refused_did_not_happen(tmp_path: Path
     with AppNode(tmp_path / "a", MemoryLog(store), [User, Account]):
         pass
     log = MemoryLog(store)
-    with AppNode(tmp_path / "b", log, [User, OtherAccount], wait=False) as served:
+    with AppNode(tmp_path / "b", log, [User, OtherAccount], ready=False) as served:
         wait_until(lambda: served.node.refused is not None)
         wait_until(lambda: served.request("GET", "/users").status == 200)
         end = store.end

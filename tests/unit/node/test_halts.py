@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -145,3 +146,25 @@ def test_a_halted_node_sleeps_while_others_write(tmp_path: Path) -> None:
         engine.after_tick.append(lambda: ticks.append(time.monotonic()))
         wait_until(lambda: len(ticks) >= 4)
         assert ticks[3] - ticks[0] > 0.3, "it spins"
+
+
+def test_the_first_halt_is_the_one_that_is_told(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What fails after it may follow from it: its reason, detail and cure would mislead."""
+    engine = node._runtime.engine
+    first, second = Halt("log_gap", "the first", "do this"), Halt("internal", "later", "do that")
+    done = threading.Event()
+    for step in (
+        lambda: engine.halt(first),
+        lambda: engine.halt(second),
+        lambda: engine.fail(second),
+        done.set,
+    ):
+        engine.loop.post(step)
+    assert done.wait(10)
+    told = {"reason": "log_gap", "detail": "the first", "cure": "do this"}
+    assert node.status()["reason"] == told
+    with pytest.raises(Halt, match=r"log_gap: the first\. do this"):
+        node.create(user("ann"))
+    assert sum("halted" in message for message in caplog.messages) == 1

@@ -20,7 +20,7 @@ from clusterlite.errors import Halt
 from clusterlite.log.base import Record
 from clusterlite.log.memory import MemoryLog
 from clusterlite.node.follower import Follower, Strained
-from clusterlite.replica import database
+from clusterlite.replica import database, wal
 from clusterlite.replica.applier import Applier
 from clusterlite.replica.database import open_reader, open_writer
 from clusterlite.replica.state import take_over
@@ -138,6 +138,68 @@ def test_an_input_output_error_halts_and_commits_nothing(
     assert replica.applier.committed[:-1] == committed[:-1]
     again = Follower(follower._log, replica.applier, Everybody())
     assert_applied_as_without_a_fault(replica, again, tmp_path)
+
+
+def test_a_checkpoint_that_fails_halts_and_the_commit_before_it_stands(
+    system: FaultySystem,
+    replica: Replica,
+    follower: Follower,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """COMMIT raises the error of the checkpoint: nobody is told, and nothing is applied twice."""
+    monkeypatch.setattr(wal, "CHECKPOINT_PAGES", 1)
+    committed, system.ending = replica.applier.committed, "replica-1.db"
+    with system.failing(apsw.IOError, "write", "sync"), pytest.raises(Halt) as raised:
+        follower.step(0)
+    assert raised.value.reason == "replica_io"
+    last = committed.position + 3
+    assert in_file(replica)[0] == last
+    replica.close()
+    replica.connection = open_writer(replica.path, doubted=True)
+    again = Applier(replica.connection, "incarnation")
+    assert again.committed.position == last
+    twin = replay(tmp_path / "twin", follower._log.read(0, 100, 0).records)
+    assert (again.committed.hash, in_file(replica)[2]) == (twin.applier.committed.hash, 1)
+    twin.close()
+
+
+@pytest.mark.parametrize("fault", [apsw.FullError, apsw.NoMemError])
+def test_a_checkpoint_that_lacks_something_is_left_to_the_next_commit(
+    fault: type[apsw.Error],
+    system: FaultySystem,
+    replica: Replica,
+    follower: Follower,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wal, "CHECKPOINT_PAGES", 1)
+    system.ending = "replica-1.db"
+    with system.failing(fault, "write"):
+        done = follower.step(0)
+    assert [applied.outcome.code for applied in done or ()] == [None, "unreadable", None]
+    assert follower.step(0) is None
+    twin = replay(tmp_path / "twin", follower._log.read(0, 100, 0).records)
+    assert replica.verified() == twin.verified()
+    twin.close()
+
+
+class _IndexIsFull(apsw.IOError):
+    """The index of the WAL does not grow on a full disk."""
+
+    extendedresult = apsw.SQLITE_IOERR_SHMSIZE
+
+
+def test_what_was_committed_before_a_failed_checkpoint_is_not_read_again(
+    system: FaultySystem, replica: Replica, follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records that come again look like a log that was rewound."""
+    monkeypatch.setattr(wal, "CHECKPOINT_PAGES", 1)
+    system.ending = "replica-1.db"
+    with system.failing(_IndexIsFull, "write"), pytest.raises(Strained):
+        follower.step(0)
+    assert follower.next == in_file(replica)[0] + 1
+    assert follower.step(0) is None
 
 
 def test_where_even_the_state_cannot_be_read_again_no_other_thread_sees_the_batch(
