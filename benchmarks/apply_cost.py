@@ -31,7 +31,7 @@ from clusterlite.node.ids import uuid7
 from clusterlite.replica import applier, groups
 from clusterlite.replica.database import Connection, open_writer, scalar
 from clusterlite.replica.state import State, take_over
-from tools.cluster import ROOT
+from tools.setup import ROOT
 
 RECORDS: Final = 200_000
 INCARNATION: Final = "benchmark"

@@ -269,13 +269,14 @@ class Applier:
         return self._apply_operation(event, position)
 
     def _judge_envelope(self, event: Event, position: int) -> str | None:
-        genesis = event.operation == "GENESIS"
-        if event.cluster is not None and event.cluster != self.state.cluster and not genesis:
+        # Before a GENESIS there is no cluster whose event it could be, not even the empty one.
+        ours = event.cluster == self.state.cluster != ""
+        if event.cluster is not None and not ours and event.operation != "GENESIS":
             return "foreign"
         if event.format is not None and event.cluster is None:
             return "foreign"
         if event.format is not None and type(event.format) is int and event.format > FORMAT:
-            if event.cluster == self.state.cluster:
+            if ours:
                 raise _too_new(position, f"format {event.format}, this build knows {FORMAT}")
             return "foreign"
         return "invalid" if event.problem is not None else None

@@ -47,7 +47,7 @@ class InsertGroup:
         self.records: list[Record] = []
         self._read = table.insert_reader.read
         self._spelled = spelled
-        self._cluster = state.cluster
+        self._cluster = state.cluster or None  # before a GENESIS no event is of any
         self._floor = state.floor
         self._mark = state.position // MARK_EVERY
         self._takes = table.takes

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from clusterlite.core.codec import encode
@@ -333,3 +337,36 @@ def test_the_log_time_of_a_group_is_the_largest_in_it(replica: Replica) -> None:
     ]
     replica.applier.apply(records)
     assert replica.applier.state.time_ms == 20_000
+
+
+@pytest.mark.parametrize("cluster", ["", "c-1"])
+@pytest.mark.parametrize(
+    ("operation", "data", "changed"),
+    [
+        ("INSERT", ANN, {}),
+        ("INSERT", ANN, {"format": 2}),
+        ("BARRIER", {}, {}),
+        ("FENCE", {}, {}),
+        ("SETTINGS", {"level": 99}, {}),
+        ("SETTINGS", {"cluster": "c-2"}, {}),
+    ],
+)
+def test_before_a_genesis_an_event_is_of_no_cluster_not_even_of_the_empty_one(
+    tmp_path: Path, operation: str, data: dict[str, Any], changed: dict[str, Any], cluster: str
+) -> None:
+    replica = Replica(tmp_path)
+    event = {
+        "id": "early",
+        "operation": operation,
+        "table_name": "users" if operation == "INSERT" else "",
+        "data": data,
+        "timestamp": "2026-11-22T20:00:00.123456Z",
+        "format": 1,
+        "cluster": cluster,
+        "node": "n",
+        "after": -1,
+    }
+    outcome = replica.one(json.dumps(event | changed).encode())
+    assert code(outcome) == "foreign"
+    assert replica.applier.state.cluster == ""
+    replica.close()

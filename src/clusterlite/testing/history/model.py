@@ -164,7 +164,7 @@ class Model:
             return "foreign"
         if (
             event.cluster is not None
-            and event.cluster != self.cluster
+            and not (event.cluster == self.cluster != "")
             and event.operation != "GENESIS"
         ):
             return "foreign"
