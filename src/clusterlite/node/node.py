@@ -11,54 +11,43 @@ called from any thread; each thread reads through a connection of its own.
 from __future__ import annotations
 
 import builtins
-import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, Self
-from weakref import WeakSet
 
 from clusterlite.core import codec, transaction
 from clusterlite.core.consistency import Consistency
 from clusterlite.core.entity import Entity, EntityT, check_key, key_of
 from clusterlite.core.event import Condition, Stamp
 from clusterlite.core.fields import Json
-from clusterlite.core.keys import check_idempotency_key, keyed_event_id
 from clusterlite.core.operations import TableOperations
-from clusterlite.core.outcome import APPLIED, NEVER, REJECTIONS, Applied, Outcome, Row
-from clusterlite.core.partial import bare
+from clusterlite.core.outcome import APPLIED, Applied, Outcome
 from clusterlite.core.registry import EntityRegistry
-from clusterlite.core.rejections import rejection
 from clusterlite.core.token import Token
-from clusterlite.core.transaction import AnyChange, class_of
+from clusterlite.core.transaction import AnyChange
 from clusterlite.core.tries import fate
 from clusterlite.errors import (
     ClusterLiteError,
-    ConfigError,
-    NotFound,
-    NotServing,
     OutcomeUnknown,
-    Rejected,
 )
 from clusterlite.log.base import Log
 from clusterlite.log.open import make_log
 from clusterlite.node import forks
-from clusterlite.node.answers import Answer, Appended, Submission
 from clusterlite.node.consistency import Levels
-from clusterlite.node.ids import timestamp, uuid7
-from clusterlite.node.keyed import call_fingerprint, changes_given, check_same, given
+from clusterlite.node.ids import uuid7
+from clusterlite.node.keyed import changes_given, check_same, given
 from clusterlite.node.patches import PatchCall
+from clusterlite.node.results import rejected, row_patched, row_written, rows_remembered
 from clusterlite.node.runtime import Runtime
-from clusterlite.replica.reader import Reader, Selection, holds, known_schema
+from clusterlite.node.submitter import Submitter
+from clusterlite.node.tables import Tables
+from clusterlite.replica.reader import Selection
 
 WAIT_S: Final = 10.0
 OPEN_WAIT_S: Final = 120.0
 LIST_MAX: Final = 10_000
-
-_CLOSED: Final = "its id was closed by settle before it came; write again with a new key"
 
 
 class Node:
@@ -92,10 +81,8 @@ class Node:
         self.log = make_log(chosen) if isinstance(chosen, str) else chosen
         self._runtime = Runtime(self.data, self.log, self.registry, self.node_id, cluster)
         self._levels = Levels(self._runtime)
-        self._readers = threading.local()
-        # A thread that ended lets go of its reader, and so does this set.
-        self._opened_readers: WeakSet[Reader] = WeakSet()
-        self._known: dict[type[Entity], tuple[int, Selection]] = {}
+        self._tables = Tables(self._runtime, self.registry)
+        self._events = Submitter(self._runtime, self._tables, self.node_id)
 
     def __enter__(self) -> Self:
         self.open()
@@ -133,17 +120,12 @@ class Node:
     def close(self) -> None:
         """End orderly; what was acknowledged is in the log and in the replica. Idempotent."""
         self._runtime.close()
-        for reader in list(self._opened_readers):
-            reader.close()
-        self._opened_readers.clear()
-        self._readers = threading.local()
+        self._tables.close()
         forks.note_closed(self)
 
     def leave_to_parent(self) -> None:
         """In a forked process: refuse every use from now on; see `node.forks`."""
-        self._inherited_readers = self._readers
-        self._readers = threading.local()
-        self._opened_readers.clear()
+        self._tables.leave_to_parent()
         self._runtime.leave_to_parent()
 
     def wait_closed(self, timeout_s: float | None = None) -> bool:
@@ -202,10 +184,10 @@ class Node:
                 not in time; an older state is never given instead.
             ForeignToken, TokenAhead: the token is of another cluster, or from beyond the log.
         """
-        _, selection = self._entity(entity)
+        _, selection = self._table(entity)
         if consistency is not None or token is not None:
             self._reach(consistency, token)
-        found = self._reader().row(selection, key)
+        found = self._tables.reader().row(selection, key)
         return None if found is None else entity.from_stored(key, found[1:], found[0])
 
     def list(
@@ -229,14 +211,14 @@ class Node:
         Raises:
             LogUnavailable, Behind, ForeignToken, TokenAhead: as `get`.
         """
-        _, selection = self._entity(entity)
+        _, selection = self._table(entity)
         if consistency is not None or token is not None:
             self._reach(consistency, token)
         columns = entity.declaration.columns
         selection = Selection(
             entity.declaration.name, [*(column.name for column in columns), "_version"]
         )
-        page = self._reader().page(selection, after, min(limit, LIST_MAX))
+        page = self._tables.reader().page(selection, after, min(limit, LIST_MAX))
         return [entity.from_stored(key, values, version) for key, *values, version in page.rows]
 
     def sync(self) -> int:
@@ -279,12 +261,12 @@ class Node:
             OutcomeUnknown: it may happen; called again with the same key it has one effect,
                 `outcome` tells later, `settle` decides it.
         """
-        operations, schema = self._operations(type(entity))
+        operations, schema = self._tables.operations(type(entity), self.wait_s)
         row = {"id": check_key(entity.id) if entity.id else uuid7(), **entity.row()}
         applied = self._write(
             "create", entity, key, None, lambda stamp: operations.create_event(stamp, row, schema)
         )
-        return self._written(entity, applied)
+        return row_written(entity, applied, self.get)
 
     def put(self, entity: EntityT, *, key: str | None = None) -> EntityT:
         """Create the row, or replace it where it is there; `key` and errors as `create`."""
@@ -340,27 +322,24 @@ class Node:
             InputError: a value that the class or the log does not take.
             ConstraintFailed, KeyReused, LogUnavailable, OutcomeUnknown: as `create`.
         """
-        schema, selection = self._entity(entity)
+        schema, selection = self._table(entity)
         asked = None if if_version is None else Condition(if_version)
         patch = PatchCall(entity, row_id, fields, asked, schema)
-        stamp = self._stamp()
+        stamp = self._events.stamp()
         if key is not None:
-            event_id = keyed_event_id(self.cluster, "", check_idempotency_key(key))
-            stamp = stamp._replace(id=event_id, fp=patch.fingerprint())
+            stamp = self._events.keyed_stamp(key, patch.fingerprint())
         applied = patch.made(
             stamp,
-            lambda event_id: self._reader().fate(event_id).outcome,
-            lambda: self._reader().row(selection, row_id),
-            self._submit,
+            self._tables.known,
+            lambda: self._tables.reader().row(selection, row_id),
+            lambda event_id, record: self._events.submit(event_id, record, self.wait_s),
             time.monotonic() + self.wait_s,
         )
-        outcome = applied.outcome
         if key is not None:
-            check_same(key, stamp.fp, outcome)
-        what = f"patch of {entity.declaration.name}/{row_id}"
-        if outcome.verdict != APPLIED:
-            raise rejected(outcome, what)
-        return self._patched(entity, row_id, applied, what)
+            check_same(key, stamp.fp, applied.outcome)
+        if applied.outcome.verdict != APPLIED:
+            raise rejected(applied.outcome, f"patch of {entity.declaration.name}/{row_id}")
+        return row_patched(entity, row_id, applied, self.get)
 
     def delete(
         self, entity: Entity, *, if_version: int | None = None, key: str | None = None
@@ -377,7 +356,7 @@ class Node:
             PreconditionFailed: it has another version than `if_version`.
             KeyReused, LogUnavailable, OutcomeUnknown: as `create`.
         """
-        operations, _ = self._operations(type(entity))
+        operations, _ = self._tables.operations(type(entity), self.wait_s)
         condition = None if if_version is None else Condition(if_version)
         row_id = key_of("delete", entity)
         self._write(
@@ -406,13 +385,14 @@ class Node:
                 that of the change that failed.
             RecordTooLarge, LogUnavailable, OutcomeUnknown: as `create`.
         """
-        spelled = transaction.spelled(changes, lambda entity: self._entity(entity)[0], uuid7)
-        applied = self._submit_keyed(
+        spelled = transaction.spelled(changes, lambda entity: self._table(entity)[0], uuid7)
+        applied = self._events.submit_keyed(
             key,
             "transaction",
             "",
             None if key is None else changes_given(changes),
             lambda stamp: codec.encode_transaction(stamp, spelled),
+            self.wait_s,
         )
         outcome = applied.outcome
         if outcome.verdict != APPLIED:
@@ -420,7 +400,10 @@ class Node:
             place = f"change {outcome.change} ({failed.operation} of {failed.table}/{failed.key})"
             raise rejected(outcome, f"transaction, {place}")
         if applied.repeated and not applied.rows:
-            applied = applied._replace(rows=self._remembered(changes, outcome))
+            rows = rows_remembered(
+                changes, outcome, lambda kind, row_id: self._tables.row(kind, row_id, self.wait_s)
+            )
+            applied = applied._replace(rows=rows)
         return transaction.done(changes, applied)
 
     def outcome(
@@ -445,7 +428,7 @@ class Node:
         """
         if consistency is not None or token is not None:
             self._reach(consistency, token)
-        return fate(event_id, lambda used: self._reader().fate(used).outcome)
+        return fate(event_id, self._tables.known)
 
     def settle(self, event_id: str) -> Outcome:
         """Make an unknown outcome definite: the event's own, or `never` from now on.
@@ -454,18 +437,14 @@ class Node:
             LogUnavailable, OutcomeUnknown: it is not settled yet; ask again.
         """
         try:
-            return fate(event_id, self._closed)
+            return fate(event_id, lambda used: self._events.close_id(used, self.wait_s))
         except OutcomeUnknown as error:
             raise OutcomeUnknown(event_id, error.position) from error
-
-    def _closed(self, event_id: str) -> Outcome:
-        fence = codec.encode(self._stamp(event_id), "FENCE")
-        return self._submit(event_id, fence).outcome
 
     def _update(
         self, verb: str, entity: EntityT, condition: Condition | None, key: str | None
     ) -> EntityT:
-        operations, schema = self._operations(type(entity))
+        operations, schema = self._tables.operations(type(entity), self.wait_s)
         row = {"id": key_of(verb, entity), **entity.row()}
         applied = self._write(
             verb,
@@ -474,7 +453,7 @@ class Node:
             condition,
             lambda stamp: operations.update_event(stamp, row, schema, condition),
         )
-        return self._written(entity, applied)
+        return row_written(entity, applied, self.get)
 
     def _write(
         self,
@@ -490,150 +469,10 @@ class Node:
         if key is not None:
             row: Json = {"id": entity.id} if verb == "delete" else given(entity)
             arguments = [row, None if condition is None else condition.to_json()]
-        applied = self._submit_keyed(key, verb, table, arguments, record)
+        applied = self._events.submit_keyed(key, verb, table, arguments, record, self.wait_s)
         if applied.outcome.verdict != APPLIED:
             raise rejected(applied.outcome, f"{verb} of {table}/{entity.id or '(a new id)'}")
         return applied
 
-    def _submit_keyed(
-        self,
-        key: str | None,
-        operation: str,
-        table: str,
-        arguments: Json,
-        record: Callable[[Stamp], bytes],
-    ) -> Applied:
-        """Submit an event; with a key, answer as its first submission was answered.
-
-        Args:
-            key: the caller's; None for an event that is no other's repetition.
-            operation: the method that was called.
-            table: empty where it is about several.
-            arguments: what tells this call from others, in JSON form; read only with a key.
-            record: makes the event's bytes.
-
-        Raises:
-            KeyReused: the key came with another write before.
-            InputError: the key is none.
-        """
-        if key is None:
-            stamp = self._stamp()
-            return self._submit(stamp.id, record(stamp))
-        event_id = keyed_event_id(self.cluster, "", check_idempotency_key(key))
-        fp = call_fingerprint(operation, table, arguments)
-        known = self._reader().fate(event_id).outcome
-        if known is not None:
-            applied = Applied(known, (), repeated=True)
-        else:
-            applied = self._submit(event_id, record(self._stamp(event_id)._replace(fp=fp)))
-        check_same(key, fp, applied.outcome)
-        return applied
-
-    def _submit(self, event_id: str, record: bytes) -> Applied:
-        future: Future[Answer] = Future()
-        self._runtime.submit(
-            Submission(event_id, record, future.set_result, time.monotonic() + self.wait_s)
-        )
-        answer = future.result()
-        if not isinstance(answer, Applied):
-            raise _unexpected(answer)
-        return answer
-
-    def _written(self, entity: EntityT, applied: Applied) -> EntityT:
-        key, version = applied.outcome.results[0].key, applied.outcome.position
-        for row in applied.rows:
-            if row.key == key and row.fields is not None:
-                values = [row.fields.get(column.name) for column in entity.declaration.columns]
-                return type(entity).from_stored(key, values, version)
-        if applied.repeated:
-            found = self.get(type(entity), key)
-            if found is not None and found.version == version:
-                return found
-        return entity.model_copy(update={"id": key})._at_version(version)
-
-    def _patched(self, entity: type[EntityT], row_id: str, applied: Applied, what: str) -> EntityT:
-        version = applied.outcome.position
-        for row in reversed(applied.rows):
-            if row.key == row_id and row.fields is not None:
-                values = [row.fields.get(column.name) for column in entity.declaration.columns]
-                return entity.from_stored(row_id, values, version)
-        if not applied.repeated:
-            why = f"{what}: the table's own operations left no such row"
-            raise NotFound("not_found", applied.outcome.event_id, version, text=why)
-        found = self.get(entity, row_id)
-        if found is not None and found.version == version:
-            return found
-        return bare(entity, row_id)._at_version(version)
-
-    def _remembered(self, changes: Sequence[AnyChange], outcome: Outcome) -> tuple[Row, ...]:
-        """The images of an earlier transaction, as far as its rows were not written since."""
-        rows: dict[tuple[str, str], Row] = {}
-        for change, result in zip(changes, outcome.results, strict=True):
-            kind = class_of(change)
-            found = self._reader().row(self._entity(kind)[1], result.key)
-            if found is not None and found[0] == outcome.position:
-                names = [column.name for column in kind.declaration.columns]
-                image = dict(zip(names, found[1:], strict=True))
-                rows[result.table, result.key] = Row(result.table, result.key, image)
-        return tuple(rows.values())
-
-    def _stamp(self, event_id: str = "") -> Stamp:
-        name = event_id or uuid7()
-        return Stamp(name, timestamp(), self.cluster, self.node_id, self.position)
-
-    def _operations(self, entity: type[Entity]) -> tuple[TableOperations, int]:
-        schema, _ = self._entity(entity)
-        operations = self.registry.get(entity.declaration.name)
-        if operations is None:
-            raise ConfigError(f"{entity.__name__} is not among the node's entities")
-        return operations, schema
-
-    def _entity(self, entity: type[Entity]) -> tuple[int, Selection]:
-        known = self._known.get(entity)
-        if known is None:
-            if self.registry.get(entity.declaration.name) is None:
-                raise ConfigError(f"{entity.__name__} is not among the node's entities")
-            names = [column.name for column in entity.declaration.columns]
-            table = self._runtime.table(entity.declaration.name)
-            if not holds(table, names):
-                self._runtime.wait_ready(self.wait_s)
-                table = self._runtime.table(entity.declaration.name)
-            if not holds(table, names):
-                raise NotServing(f"the log does not declare {entity.declaration.name} like this")
-            known = known_schema(table, names), Selection(entity.declaration.name, names)
-            self._known[entity] = known
-        return known
-
-    def _reader(self) -> Reader:
-        reader: Reader | None = getattr(self._readers, "reader", None)
-        if reader is None:
-            if not self._runtime.is_open:
-                raise self._runtime.not_open()
-            reader = Reader(self._runtime.replica)
-            self._readers.reader = reader
-            self._opened_readers.add(reader)
-        return reader
-
-
-def rejected(outcome: Outcome, what: str) -> Rejected:
-    """The error of a rejected outcome.
-
-    Args:
-        outcome: of the event.
-        what: the write, as its caller knows it.
-    """
-    code = outcome.code or outcome.verdict
-    kind: type[Rejected] | None = None
-    why = _CLOSED if code == NEVER else REJECTIONS.get(code, code)
-    if code == "precondition_failed" and outcome.version is None:
-        kind, why = NotFound, REJECTIONS["not_found"]
-    elif code == "precondition_failed":
-        why += f"; its version is {outcome.version}"
-    return rejection(outcome, f"{what}: {outcome.detail or why}", kind)
-
-
-def _unexpected(answer: Answer) -> ClusterLiteError:
-    if isinstance(answer, ClusterLiteError):
-        return answer
-    kind = type(answer).__name__ if not isinstance(answer, Appended) else "Appended"
-    return ClusterLiteError(f"the engine answered {kind} to a write in process {os.getpid()}")
+    def _table(self, entity: type[Entity]) -> tuple[int, Selection]:
+        return self._tables.selection(entity, self.wait_s)

@@ -91,7 +91,7 @@ def test_a_thread_that_ended_keeps_no_connection(tmp_path: Path) -> None:
             thread.start()
             thread.join()
         gc.collect()
-        assert len(node._opened_readers) == 0
+        assert len(node._tables.opened_readers) == 0
 
 
 def test_before_it_is_opened_a_node_says_so_and_it_is_opened_once(tmp_path: Path) -> None:
