@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 DEPTH_MAX: Final = 64
@@ -117,6 +118,7 @@ class _Invalid(ValueError):
     """A shape that the rules do not know."""
 
 
+@lru_cache(maxsize=4096)
 def fold(name: str) -> str:
     """A name as names are compared: without ASCII case."""
     return "".join(c.lower() if c.isascii() else c for c in name)

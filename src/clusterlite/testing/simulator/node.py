@@ -224,8 +224,11 @@ class SimulatedNode:
         self._armed = ""
         self.log.close()
         self.reader.close()
-        self.runtime._connection.set_commit_hook(None)
-        self.runtime._connection.close()
+        connection = self.runtime._connection
+        connection.set_commit_hook(None)
+        # The WAL stays as it is, and the next start reads it: so it is after a kill.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.close()
         self.runtime._folder.unlock()
 
     def crash(self, step: str) -> None:

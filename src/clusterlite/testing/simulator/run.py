@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import apsw
 
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.log.base import Record
-from clusterlite.testing.history import Operation, Recorder
-from clusterlite.testing.simulator.check import check
-from clusterlite.testing.simulator.client import ENTITIES, Client
+from clusterlite.testing.history import Operation, Recorder, Replica, Violation, check
+from clusterlite.testing.simulator.client import ENTITIES, KINDS, Client
 from clusterlite.testing.simulator.log import Store
 from clusterlite.testing.simulator.node import STEPS, SimulatedNode
 from clusterlite.testing.simulator.plan import Plan, draw
@@ -24,6 +28,9 @@ LIMIT_S: Final = 3_600.0
 
 HEAL_S: Final = 120.0
 """Virtual time in which all nodes must be ready and equal once nothing fails any more."""
+
+STEPS_MAX: Final = 100_000
+"""Of the search for an order; where the log's explains all, it takes one an operation."""
 
 _FAST: Final = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
 
@@ -62,12 +69,30 @@ def run(seed: int, operations: int, plan: Plan | None = None, *, keep: bool = Fa
     """
     base = str(_FAST) if _FAST.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="clusterlite-simulator-", dir=base))
-    simulation = Simulation(seed, operations, folder, plan, keep=keep)
+    with _alone():
+        simulation = Simulation(seed, operations, folder, plan, keep=keep)
+        try:
+            return simulation.run()
+        finally:
+            simulation.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """What a machine of its own would have: files of one process, memory that nobody tidies.
+
+    The same SQLite and the same WAL, with the locks between connections in memory.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    apsw.set_default_vfs("unix-excl")
     try:
-        return simulation.run()
+        yield
     finally:
-        simulation.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        apsw.set_default_vfs("unix")
+        if collects:
+            gc.enable()
 
 
 class Simulation:
@@ -132,12 +157,16 @@ class Simulation:
         return Report(
             self.seed,
             len(history),
-            world.violations + check(history, self.store.records),
+            world.violations + [str(found) for found in self._judged(history)],
             world.sometimes,
             world.digest,
             history,
             self.store.records,
         )
+
+    def _judged(self, history: list[Operation]) -> list[Violation]:
+        replicas = [_seen(node) for node in self.nodes if node.alive]
+        return check(history, self.store.records, replicas, steps_max=STEPS_MAX)
 
     def close(self) -> None:
         """Let go of every file."""
@@ -219,3 +248,22 @@ class Simulation:
 
     def _equal(self) -> bool:
         return all(map(self._caught_up, self.nodes))
+
+
+def _seen(node: SimulatedNode) -> Replica:
+    """What is in the node's file."""
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
+    versions: dict[str, dict[str, int]] = {}
+    with node.reader.snapshot() as connection:
+        position, running = connection.execute("SELECT position, hash FROM _cl_state").get
+        for kind in KINDS:
+            if node.runtime.table(kind.table) is None:
+                continue
+            names = ("id", *kind.names)
+            columns = ", ".join(names)
+            rows: list[tuple[Any, ...]] = connection.execute(
+                f"SELECT _version, {columns} FROM {kind.table}"  # noqa: S608
+            ).fetchall()
+            versions[kind.table] = {row[1]: row[0] for row in rows}
+            tables[kind.table] = {row[1]: dict(zip(names, row[1:], strict=True)) for row in rows}
+    return Replica(node.name, position, {"running": running.hex()}, tables, versions)
