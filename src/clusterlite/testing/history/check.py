@@ -400,7 +400,7 @@ def _merged(history: Sequence[Operation]) -> list[Operation]:
         told = [o for o in own if o.told or o.status == "never"]
         left = [o for o in own if o.status != "failed"] or own
         best = min(told, key=lambda o: o.ended or 0.0) if told else left[0]
-        merged.append(replace(best, begun=begun))
+        merged.append(best if best.begun == begun else replace(best, begun=begun))
     return sorted(merged, key=lambda o: o.begun)
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ from clusterlite.testing.simulator.log import Store
 from clusterlite.testing.simulator.node import STEPS, SimulatedNode
 from clusterlite.testing.simulator.plan import Plan, draw
 from clusterlite.testing.simulator.world import World
+
+REGISTRY: Final = EntityRegistry(ENTITIES)
 
 LIMIT_S: Final = 3_600.0
 """Virtual time that all operations of a run may take."""
@@ -44,33 +47,41 @@ class Report:
         operations: that clients asked for.
         violations: of what is promised; empty in a good run.
         sometimes: how often what happened.
-        digest: of the trace; equal for equal runs.
         history: what clients asked and were told.
         records: the log.
+        lines: what happened besides, with its time.
     """
 
     seed: int
     operations: int
     violations: list[str]
     sometimes: Counter[str]
-    digest: str
     history: list[Operation]
     records: list[Record]
+    lines: list[str]
+
+    @property
+    def digest(self) -> str:
+        """Of all that happened: equal for equal runs, and for no others."""
+        trace = blake2b(digest_size=16)
+        for part in (self.lines, self.history, self.records, self.violations):
+            for item in part:
+                trace.update(f"{item}\n".encode())
+        return trace.hexdigest()
 
 
-def run(seed: int, operations: int, plan: Plan | None = None, *, keep: bool = False) -> Report:
+def run(seed: int, operations: int, plan: Plan | None = None) -> Report:
     """Run a seed.
 
     Args:
         seed: of every choice.
         operations: that the clients do together; reads before a transfer come on top.
         plan: instead of the one that the seed draws.
-        keep: print the trace's lines.
     """
     base = str(_FAST) if _FAST.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="clusterlite-simulator-", dir=base))
     with _alone():
-        simulation = Simulation(seed, operations, folder, plan, keep=keep)
+        simulation = Simulation(seed, operations, folder, plan)
         try:
             return simulation.run()
         finally:
@@ -103,7 +114,6 @@ class Simulation:
         operations: that the clients do together; reads before a transfer come on top.
         folder: for the nodes' folders.
         plan: instead of the one that the seed draws.
-        keep: the trace's lines too.
     """
 
     def __init__(
@@ -112,21 +122,18 @@ class Simulation:
         operations: int,
         folder: Path,
         plan: Plan | None = None,
-        *,
-        keep: bool = False,
     ) -> None:
         self.seed = seed
-        self.world = World(seed, keep=keep)
+        self.world = World(seed)
         self.plan = plan or draw(self.world.random)
         self.store = Store(self.world, self.plan)
         self.recorder = Recorder(self.world.clock)
         self._left = operations
         self._healed = False
-        registry = EntityRegistry(ENTITIES)
         hashes: dict[int, bytes] = {}
         self.nodes = [
             SimulatedNode(
-                self.world, self.store, self.plan, f"node-{n}", folder / str(n), registry, hashes
+                self.world, self.store, self.plan, f"node-{n}", folder / str(n), REGISTRY, hashes
             )
             for n in range(self.plan.nodes)
         ]
@@ -152,16 +159,14 @@ class Simulation:
             world.violations.append("the clients did not come to an end")
         self._heal()
         history = self.recorder.history()
-        for operation in history:
-            world.note(str(operation))
         return Report(
             self.seed,
             len(history),
             world.violations + [str(found) for found in self._judged(history)],
             world.sometimes,
-            world.digest,
             history,
             self.store.records,
+            world.lines,
         )
 
     def _judged(self, history: list[Operation]) -> list[Violation]:
