@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
-
-import apsw
 
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.log.base import Record
@@ -80,30 +75,12 @@ def run(seed: int, operations: int, plan: Plan | None = None) -> Report:
     """
     base = str(_FAST) if _FAST.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="clusterlite-simulator-", dir=base))
-    with _alone():
-        simulation = Simulation(seed, operations, folder, plan)
-        try:
-            return simulation.run()
-        finally:
-            simulation.close()
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """What a machine of its own would have: files of one process, memory that nobody tidies.
-
-    The same SQLite and the same WAL, with the locks between connections in memory.
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    apsw.set_default_vfs("unix-excl")
+    simulation = Simulation(seed, operations, folder, plan)
     try:
-        yield
+        return simulation.run()
     finally:
-        apsw.set_default_vfs("unix")
-        if collects:
-            gc.enable()
+        simulation.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Simulation:

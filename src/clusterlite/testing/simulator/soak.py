@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -75,15 +76,21 @@ def soak(
         goes_on: asked before every seed but the first.
         tell: called after every seed.
     """
-    tally = Tally()
+    tally, thresholds = Tally(), gc.get_threshold()
+    gc.freeze()  # what is loaded stays: it need not be looked at again and again
+    gc.set_threshold(100_000)
     begun, begun_cpu = time.monotonic(), time.process_time()
-    for seed in seeds:
-        if tally.seeds and not goes_on():
-            break
-        report = run(seed, operations)
-        tally.add(report)
-        tally.took_s = time.monotonic() - begun
-        tally.cpu_s = time.process_time() - begun_cpu
-        if tell is not None:
-            tell(report, tally)
+    try:
+        for seed in seeds:
+            if tally.seeds and not goes_on():
+                break
+            report = run(seed, operations)
+            tally.add(report)
+            tally.took_s = time.monotonic() - begun
+            tally.cpu_s = time.process_time() - begun_cpu
+            if tell is not None:
+                tell(report, tally)
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
     return tally
