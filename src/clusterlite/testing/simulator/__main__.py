@@ -18,6 +18,8 @@ from clusterlite.testing.simulator.soak import Tally, soak
 
 TELL_EVERY_S: Final = 30.0
 RED_SHOWN: Final = 20
+SOAKED: Final = 500
+"""Operations of a soak's seeds: starts are a large part of a shorter run."""
 
 
 class _Soak:
@@ -61,15 +63,16 @@ def main(arguments: list[str] | None = None) -> int:
     first = secrets.randbelow(10**9) if given.seed is None else given.seed
     limit_s = _seconds(given.soak) if given.soak else float("inf")
     seeds: Iterable[int] = count(first) if given.soak else range(first, first + given.seeds)
-    watch = _Soak(given.operations, limit_s)
+    operations = given.operations or (SOAKED if given.soak else 200)
+    watch = _Soak(operations, limit_s)
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, watch.stop)
-    tally = soak(seeds, given.operations, watch.goes_on, watch.tell)
+    tally = soak(seeds, operations, watch.goes_on, watch.tell)
     for name, number in sorted(tally.sometimes.items()):
         print(f"{number:8} {name}")
     print(f"from seed {first}: {tally}")
     for seed, violation in list(tally.red.items())[:RED_SHOWN]:
-        print(f"red: {seed}: {violation.splitlines()[0]}\n    {again(seed, given.operations)}")
+        print(f"red: {seed}: {violation.splitlines()[0]}\n    {again(seed, operations)}")
     if tally.seeds == 1 and watch.last is not None:
         print(f"trace {watch.last.digest}")
     return 1 if tally.red else 0
@@ -85,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m clusterlite.testing.simulator")
     parser.add_argument("--seed", type=int, default=None, help="the first; random without it")
     parser.add_argument("--seeds", type=int, default=1, help="how many, one after another")
-    parser.add_argument("--operations", type=int, default=200, help="of each seed")
+    parser.add_argument(
+        "--operations", type=int, default=None, help="of each seed: 200, and 500 in a soak"
+    )
     parser.add_argument("--soak", default="", help="seeds without end for so long: 90s, 10m, 2h")
     return parser
 
