@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, Protocol, cast
 
 import msgspec
@@ -138,7 +139,9 @@ class InsertReader:
             for index, column in enumerate(table.columns, start=1)
             if column.type not in _STORED_AS_SPELLED
         )
-        self._decode = _insert_decoder(table)
+        self._decode = _insert_decoder(
+            table.name, tuple((c.name, c.type, c.required) for c in table.columns)
+        )
 
     def read(self, value: bytes) -> tuple[SpelledInsert, tuple[Stored, ...]] | None:
         """The insert in a record, None where that is for the full reading to say.
@@ -167,19 +170,23 @@ class InsertReader:
         return tuple(values)
 
 
-def _insert_decoder(table: Table) -> Callable[[bytes], SpelledInsert] | None:
-    """Of a type that holds nothing but such an INSERT; None where no type can say so."""
+@lru_cache(maxsize=256)
+def _insert_decoder(
+    name: str, columns: tuple[tuple[str, str, bool], ...]
+) -> Callable[[bytes], SpelledInsert] | None:
+    """Of a type that holds nothing but such an INSERT; None where no type can say so.
+
+    Args:
+        name: of the table.
+        columns: name, type, and whether it is required, of each.
+    """
     fields: list[tuple[str, Any, Any]] = [("key", str, msgspec.field(name="id"))]
-    for index, column in enumerate(table.columns):
-        kind = _JSON_TYPES.get(column.type)
+    for index, (column, spelled_type, required) in enumerate(columns):
+        kind = _JSON_TYPES.get(spelled_type)
         if kind is None:
             return None
         fields.append(
-            (
-                f"column_{index}",
-                kind if column.required else kind | None,
-                msgspec.field(name=column.name),
-            )
+            (f"column_{index}", kind if required else kind | None, msgspec.field(name=column))
         )
     row = msgspec.defstruct("Row", fields)
     spelled = msgspec.defstruct(
@@ -187,7 +194,7 @@ def _insert_decoder(table: Table) -> Callable[[bytes], SpelledInsert] | None:
         [
             ("id", str),
             ("operation", Literal["INSERT"]),
-            ("table_name", Literal[table.name]),
+            ("table_name", Literal[name]),
             ("data", row),
             ("timestamp", str),
             ("format", Literal[1]),

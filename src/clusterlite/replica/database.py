@@ -7,6 +7,7 @@ SQLite has another build of its own, with a WAL bug that can lose commits.
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -135,9 +136,13 @@ def _check_format(connection: Connection, path: Path) -> None:
 
 
 def _run(connection: Connection, script: str) -> None:
-    text = (files("clusterlite.replica") / "sql" / script).read_text()
     with connection:
-        connection.execute(text).fetchall()
+        connection.execute(_text(script)).fetchall()
+
+
+@cache
+def _text(script: str) -> str:
+    return (files("clusterlite.replica") / "sql" / script).read_text()
 
 
 def scalar(connection: Connection, sql: str, bindings: tuple[Any, ...] = ()) -> Any:

@@ -16,7 +16,7 @@ def row(value: int) -> dict[str, Any]:
     return {"id": "a", "n": value}
 
 
-def put(begun: float, ended: float, value: int, version: int, **more: Any) -> Operation:
+def put(begun: float, ended: float, value: int, version: int | None, **more: Any) -> Operation:
     request: dict[str, Any] = {"table": "t", "row": row(value)}
     request |= {"if": more.pop("condition")} if "condition" in more else {}
     facts: dict[str, Any] = {"status": "done", "version": version, **more}
@@ -49,6 +49,15 @@ GOOD = {
         read(6, 7, 2),
     ],
     "unknown, never landed": [put(0, 1, 1, 1, status="unknown"), read(4, 5, None)],
+    "a race lost to one whose version nobody was told": [
+        put(0, 1, 1, 1),
+        put(2, 3, 2, None, status="unknown"),
+        put(4, 5, 3, 3, condition={"version": 1}, status="rejected", code="precondition_failed"),
+    ],
+    "a race won against one whose version nobody was told": [
+        put(2, 3, 2, None, status="unknown"),
+        put(4, 5, 3, 3, condition={"version": 2}),
+    ],
     "a lost race": [
         put(0, 1, 1, 1),
         put(2, 9, 2, 2, condition={"version": 1}),
@@ -115,6 +124,20 @@ def test_a_thousand_operations_on_one_row_take_well_under_a_second() -> None:
 def test_one_old_value_among_a_thousand_is_found() -> None:
     history = overlapping(1000, seed=2)
     assert linearizable([*history, read(2000, 2001, 0)]) is False
+
+
+@pytest.mark.parametrize("name", [*GOOD, *BAD])
+def test_what_is_tried_first_changes_no_verdict(name: str) -> None:
+    for seed in range(5):
+        ranks = random.Random(seed)
+        found = search({**GOOD, **BAD}[name], order=lambda _, ranks=ranks: ranks.random())
+        assert [one.linearizable for one in found] == [name in GOOD]
+
+
+def test_a_good_order_spares_the_search() -> None:
+    history = overlapping(400, seed=4)
+    place = {id(o): n for n, o in enumerate(history)}
+    assert linearizable(history, steps_max=401, order=lambda o: place[id(o)]) is True
 
 
 def test_a_search_without_an_end_is_given_up() -> None:

@@ -10,12 +10,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from clusterlite.testing.history.linearizable import STEPS_MAX, Place, places, search
+from clusterlite.testing.history.linearizable import STEPS_MAX, Order, Place, places, search
 from clusterlite.testing.history.model import Model, Outcome
 from clusterlite.testing.history.operation import Operation
 from clusterlite.testing.history.records import ROWS, Event, LogRecord, fold
@@ -94,7 +95,7 @@ def check(
         *check_real_time(merged),
         *check_sessions(merged),
         *check_replicas(replicas, model),
-        *check_search(merged, steps_max, _hidden(merged, model)),
+        *check_search(merged, steps_max, _hidden(merged, model), lambda o: _place(o, model)),
     ]
 
 
@@ -328,15 +329,26 @@ def check_search(
     history: Sequence[Operation],
     steps_max: int = STEPS_MAX,
     hidden: Collection[Place] = frozenset(),
+    order: Order | None = None,
 ) -> Iterator[Violation]:
     """Point 6: some order within the operations' times explains what was told."""
-    for found in search(history, steps_max, hidden):
+    for found in search(history, steps_max, hidden, order):
         if found.linearizable is False:
             text = f"no order explains what these {len(found.operations)} were told"
             yield Violation("not_linearizable", text, tuple(found.operations))
         elif found.linearizable is None:
             text = f"no answer for these {len(found.operations)} after {steps_max} steps"
             yield Violation("undecided", text, tuple(found.operations))
+
+
+def _place(operation: Operation, model: Model) -> float:
+    """Where it took effect in the log, or in between; behind everything where it did not."""
+    if not operation.writes:
+        return math.inf if operation.position is None else operation.position + 0.5
+    outcome = _found(operation, model)
+    if outcome is None or not (operation.told or outcome.verdict == "applied"):
+        return math.inf
+    return outcome.position
 
 
 def _keyed(operation: Operation, model: Model) -> Operation:
@@ -388,7 +400,7 @@ def _merged(history: Sequence[Operation]) -> list[Operation]:
         told = [o for o in own if o.told or o.status == "never"]
         left = [o for o in own if o.status != "failed"] or own
         best = min(told, key=lambda o: o.ended or 0.0) if told else left[0]
-        merged.append(replace(best, begun=begun))
+        merged.append(best if best.begun == begun else replace(best, begun=begun))
     return sorted(merged, key=lambda o: o.begun)
 
 

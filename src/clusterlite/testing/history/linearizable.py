@@ -1,8 +1,10 @@
 """Linearizability by the search of Wing and Gong, with Lowe's memory of what was tried.
 
-Positions play no part: only what was asked, when, and what was told. Operations that share no
-row are judged apart. A rejection for what an operation cannot see (`unique`, `datatype`, …) says
-nothing and is left out; a write whose fate is unknown may take effect at any time, or never.
+Positions play no part in the verdict: only what was asked, when, and what was told. They may say
+which order is tried first: where the log's own order explains all, nothing else has to be tried.
+Operations that share no row are judged apart. A rejection for what an operation cannot see
+(`unique`, `datatype`, …) says nothing and is left out; a write whose fate is unknown may take
+effect at any time, or never.
 
 Wing, Gong: Testing and verifying concurrent objects, 1993.
 Lowe: Testing for linearizability, 2017.
@@ -11,8 +13,9 @@ Lowe: Testing for linearizability, 2017.
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from clusterlite.testing.history.operation import Operation
@@ -36,6 +39,11 @@ class Row(NamedTuple):
 
 State = dict[Place, Row]
 
+Order = Callable[[Operation], float]
+"""Which of the operations that may come next is tried first: the one with the least number."""
+
+_encode = json.JSONEncoder(sort_keys=True).encode
+
 
 class Found(NamedTuple):
     """What the search says of operations that share rows.
@@ -53,6 +61,7 @@ def search(
     history: Sequence[Operation],
     steps_max: int = STEPS_MAX,
     hidden: Collection[Place] = frozenset(),
+    order: Order | None = None,
 ) -> list[Found]:
     """Judge strong reads and writes, each group of operations that share rows on its own.
 
@@ -60,32 +69,36 @@ def search(
         history: at most one write of each event id; lists are left out.
         steps_max: steps of a group, after which it is given up.
         hidden: rows that others write too; whatever shares them is left out.
+        order: what is tried first; the one that ended first, without it. No verdict depends on it.
     """
     return [
-        Found(linearizable(group, steps_max), group)
+        Found(linearizable(group, steps_max, order), group)
         for group in _groups([o for o in history if _counts(o)])
         if not any(place in hidden for operation in group for place in places(operation))
     ]
 
 
-def linearizable(operations: Sequence[Operation], steps_max: int = STEPS_MAX) -> bool | None:
+def linearizable(
+    operations: Sequence[Operation], steps_max: int = STEPS_MAX, order: Order | None = None
+) -> bool | None:
     """Whether some order of the operations, within their times, tells what they were told.
 
     Returns:
         None after `steps_max` steps without an answer.
     """
-    told = sorted((o for o in operations if _ends(o)), key=lambda o: o.begun)
-    maybe = sorted((o for o in operations if not _ends(o)), key=lambda o: o.begun)
-    everything = [*told, *maybe]
+    window = _Window(operations, order or _end)
+    told, everything = window.told, window.everything
     state: State = {}
     begin, taken, late = 0, 0, 0  # all told before `begin`; bits of told after it; bits of maybe
-    tried: set[tuple[int, int, int, frozenset[tuple[Place, Row]]]] = set()
+    failed: set[tuple[int, int, int, frozenset[tuple[Place, Row]]]] = set()
     stack: list[tuple[list[int], int, int, int, State]] = []
-    choices = _choices(told, maybe, begin, taken, late)
+    choices = window.choices(begin, taken, late)
     for _ in range(steps_max):
         if begin == len(told):
             return True
         while not choices:
+            # Nothing that comes after can be here again: each step takes one operation more.
+            failed.add((begin, taken, late, frozenset(state.items())))
             if not stack:
                 return False
             choices, begin, taken, late, state = stack.pop()
@@ -100,40 +113,52 @@ def linearizable(operations: Sequence[Operation], steps_max: int = STEPS_MAX) ->
             taken |= 1 << (chosen - begin)
             while taken & 1:
                 begin, taken = begin + 1, taken >> 1
-        key = (begin, taken, late, frozenset(after.items()))
-        if key in tried:
+        if failed and (begin, taken, late, frozenset(after.items())) in failed:
             _, begin, taken, late, state = before
             continue
-        tried.add(key)
         stack.append(before)
         state = after
-        choices = _choices(told, maybe, begin, taken, late)
+        choices = window.choices(begin, taken, late)
     return None
 
 
-def _choices(
-    told: Sequence[Operation], maybe: Sequence[Operation], begin: int, taken: int, late: int
-) -> list[int]:
-    """What may come next, best last: begun before any other that is left has ended."""
-    if begin == len(told):
-        return []
-    until = float("inf")
-    found: list[int] = []
-    for index in range(begin, len(told)):
-        operation = told[index]
-        if operation.begun > until:
-            break
-        if not taken >> (index - begin) & 1:
-            found.append(index)
-            until = min(until, _end(operation))
-    found = [index for index in found if told[index].begun <= until]
-    found.sort(key=lambda index: -_end(told[index]))
-    unsure = [
-        len(told) + index
-        for index, operation in enumerate(maybe)
-        if not late >> index & 1 and operation.begun <= until
-    ]
-    return [*reversed(unsure), *found]
+class _Window:
+    """What may come next.
+
+    Args:
+        operations: that are searched.
+        order: what is tried first.
+    """
+
+    def __init__(self, operations: Sequence[Operation], order: Order) -> None:
+        by_begin = sorted(operations, key=lambda o: o.begun)
+        self.told = [o for o in by_begin if _ends(o)]
+        self.maybe = [o for o in by_begin if not _ends(o)]
+        self.everything = [*self.told, *self.maybe]
+        self._rank = [-order(o) for o in self.everything]
+
+    def choices(self, begin: int, taken: int, late: int) -> list[int]:
+        """By index, best last: begun before any other that is left has ended."""
+        told = self.told
+        if begin == len(told):
+            return []
+        until = math.inf
+        found: list[int] = []
+        for index in range(begin, len(told)):
+            operation = told[index]
+            if operation.begun > until:
+                break
+            if not taken >> (index - begin) & 1:
+                found.append(index)
+                until = min(until, _end(operation))
+        found = [index for index in found if told[index].begun <= until]
+        for index, operation in enumerate(self.maybe):
+            if operation.begun > until:
+                break
+            if not late >> index & 1:
+                found.append(len(told) + index)
+        found.sort(key=self._rank.__getitem__)
+        return found
 
 
 def step(state: State, operation: Operation) -> State | None:
@@ -147,7 +172,7 @@ def step(state: State, operation: Operation) -> State | None:
         row = state.get(places(operation)[0])
         return state if _agrees(row, operation) else None
     changes = _changes(operation)
-    wrong = next((code for c in changes if (code := _condition(state, c)) is not None), None)
+    wrong = next((code for c in changes if (code := _condition(state, c, operation))), None)
     after = dict(state)
     if wrong is None:
         wrong = next((code for c in changes if (code := _change(after, c, operation))), None)
@@ -174,13 +199,17 @@ def places(operation: Operation) -> list[Place]:
     return [(fold(c["table_name"]), str(c["data"].get("id"))) for c in _changes(operation)]
 
 
-def _condition(state: State, change: Mapping[str, Any]) -> str | None:
+def _condition(state: State, change: Mapping[str, Any], operation: Operation) -> str | None:
+    """The code where a precondition fails; of a version that nobody was told, as was told."""
     wanted = change.get("if")
     if wanted is None:
         return None
     row = state.get((fold(change["table_name"]), change["data"]["id"]))
     if "version" in wanted:
-        holds = row is not None and row.version in {None, wanted["version"]}
+        version = None if row is None else row.version
+        holds = version == wanted["version"]
+        if row is not None and version is None:
+            holds = operation.code != "precondition_failed"
     else:
         holds = (row is not None) == ("present" in wanted)
     return None if holds else "precondition_failed"
@@ -219,7 +248,7 @@ def _agrees(row: Row | None, operation: Operation) -> bool:
 
 
 def _spelled(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+    return str(value) if type(value) is int else _encode(value)
 
 
 def _counts(operation: Operation) -> bool:
@@ -238,7 +267,7 @@ def _ends(operation: Operation) -> bool:
 
 
 def _end(operation: Operation) -> float:
-    return float("inf") if operation.ended is None else operation.ended
+    return math.inf if operation.ended is None else operation.ended
 
 
 def _groups(operations: Sequence[Operation]) -> list[list[Operation]]:

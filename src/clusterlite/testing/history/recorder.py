@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +84,16 @@ class Call:
 
     def _end(self, status: str, *, event: str | None, node: str | None, **facts: Any) -> None:
         before = self.operation
-        self.operation = replace(
-            before,
-            ended=self._clock(),
-            status=status,
-            event=before.event if event is None else event,
+        self.operation = Operation(
+            before.client,
+            before.kind,
+            before.request,
+            before.begun,
+            self._clock(),
+            status,
+            before.event if event is None else event,
             node=before.node if node is None else node,
+            level=before.level,
             **facts,
         )
 

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 DEPTH_MAX: Final = 64
@@ -117,6 +118,7 @@ class _Invalid(ValueError):
     """A shape that the rules do not know."""
 
 
+@lru_cache(maxsize=4096)
 def fold(name: str) -> str:
     """A name as names are compared: without ASCII case."""
     return "".join(c.lower() if c.isascii() else c for c in name)
@@ -139,17 +141,15 @@ def is_key(key: object) -> bool:
 def read(record: LogRecord) -> Event | None:
     """The event in a record, None where its bytes are unreadable."""
     try:
-        envelope = json.loads(
-            record.value.decode(),
-            object_pairs_hook=_object,
-            parse_constant=_refuse,
-            parse_float=_real,
-            parse_int=_integer,
-        )
-        json.dumps(envelope, ensure_ascii=False).encode()  # a lone surrogate has no bytes
+        text = record.value.decode()
+        envelope = _decoder.decode(text)
+        if "\\u" in text:
+            json.dumps(envelope, ensure_ascii=False).encode()  # a lone surrogate has no bytes
     except (ValueError, RecursionError):
         return None
-    if not isinstance(envelope, dict) or _depth(envelope) > DEPTH_MAX:
+    if not isinstance(envelope, dict):
+        return None
+    if text.count("{") + text.count("[") > DEPTH_MAX and _depth(envelope) > DEPTH_MAX:
         return None
     event_id, cluster = envelope.get("id"), envelope.get("cluster")
     ours = envelope.get("format") is not None
@@ -194,6 +194,14 @@ def _integer(text: str) -> int:
     if not INT64_MIN <= value <= INT64_MAX:
         raise ValueError(f"{text} is outside 64 bits")
     return value
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_constant=_refuse,
+    parse_float=_real,
+    parse_int=_integer,
+)
 
 
 def _depth(value: Any) -> int:

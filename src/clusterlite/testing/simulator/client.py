@@ -55,6 +55,7 @@ class _Kind:
 
 ACCOUNTS: Final = _Kind(Account)
 MEMBERS: Final = _Kind(Member)
+KINDS: Final = (ACCOUNTS, MEMBERS)
 ENTITIES: Final = (Account, Member)
 
 Told = Answer | Found | None
@@ -105,7 +106,7 @@ class Client:
     def begin(self) -> None:
         """Ask for the first time."""
         self.busy = True
-        next(self._life)
+        self._go_on(None)
 
     # What it does all day.
 

@@ -224,8 +224,11 @@ class SimulatedNode:
         self._armed = ""
         self.log.close()
         self.reader.close()
-        self.runtime._connection.set_commit_hook(None)
-        self.runtime._connection.close()
+        connection = self.runtime._connection
+        connection.set_commit_hook(None)
+        # The WAL stays as it is, and the next start reads it: so it is after a kill.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.close()
         self.runtime._folder.unlock()
 
     def crash(self, step: str) -> None:
@@ -298,11 +301,15 @@ class SimulatedNode:
 
     def _soon(self) -> None:
         if not self._stepping:
-            self._wake(self._world.between(0.00005, 0.0005))
+            self._wake(self._hurry_s)
+
+    @property
+    def _hurry_s(self) -> float:
+        return self._world.between(self.plan.node_s / 10, self.plan.node_s)
 
     def _ring(self, boot: int) -> None:
         if boot == self.boot and self.loop.listens and not self._stepping:
-            self._wake(self._world.between(0.0001, 0.002))
+            self._wake(self._hurry_s + self._world.between(0, 0.001))
 
     def _wake(self, delay_s: float) -> None:
         world = self._world
@@ -328,7 +335,7 @@ class SimulatedNode:
             self._stepping = False
         self._look()
         busy = bool(self.loop._calls)
-        self._wake(self._world.between(0.00005, 0.0005) if busy else max(engine.sleep_s, 0.0001))
+        self._wake(self._hurry_s if busy else max(engine.sleep_s, 0.0001))
 
     def _guard(self, boot: int) -> None:
         guard = self.runtime.guard

@@ -30,6 +30,8 @@ class Plan:
         pause_every_s: between two times that a node stands still.
         commit_fails: how often the machine refuses a commit.
         wrong_log: how often a node that starts finds another log than its own.
+        node_s: how long a node takes to come to what it was handed, at most; what comes
+            meanwhile it takes together.
         quiet_s: how long a client thinks between two operations, at most.
     """
 
@@ -51,6 +53,7 @@ class Plan:
     pause_every_s: float = 0.0
     commit_fails: float = 0.0
     wrong_log: float = 0.0
+    node_s: float = 0.0005
     quiet_s: float = 0.01
 
 
@@ -66,7 +69,7 @@ def draw(random: Random) -> Plan:
 
     return Plan(
         nodes=random.choice((2, 3, 3, 4)),
-        clients=random.choice((4, 8, 16)),
+        clients=random.choice((4, 8, 16, 32)),
         keys=random.choice((3, 12, 40)),
         at_once=random.random() < 0.5,
         append_fails=some(0.05),
@@ -83,5 +86,6 @@ def draw(random: Random) -> Plan:
         pause_every_s=every(0.3, 2.0, 0.5),
         commit_fails=some(0.02),
         wrong_log=some(0.3, 0.4),
+        node_s=random.choice((0.0005, 0.002, 0.008)),
         quiet_s=random.choice((0.0, 0.01, 0.05)),
     )

@@ -6,24 +6,29 @@ import shutil
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.log.base import Record
-from clusterlite.testing.history import Operation, Recorder
-from clusterlite.testing.simulator.check import check
-from clusterlite.testing.simulator.client import ENTITIES, Client
+from clusterlite.testing.history import Operation, Recorder, Replica, Violation, check
+from clusterlite.testing.simulator.client import ENTITIES, KINDS, Client
 from clusterlite.testing.simulator.log import Store
 from clusterlite.testing.simulator.node import STEPS, SimulatedNode
 from clusterlite.testing.simulator.plan import Plan, draw
 from clusterlite.testing.simulator.world import World
+
+REGISTRY: Final = EntityRegistry(ENTITIES)
 
 LIMIT_S: Final = 3_600.0
 """Virtual time that all operations of a run may take."""
 
 HEAL_S: Final = 120.0
 """Virtual time in which all nodes must be ready and equal once nothing fails any more."""
+
+STEPS_MAX: Final = 100_000
+"""Of the search for an order; where the log's explains all, it takes one an operation."""
 
 _FAST: Final = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
 
@@ -37,32 +42,40 @@ class Report:
         operations: that clients asked for.
         violations: of what is promised; empty in a good run.
         sometimes: how often what happened.
-        digest: of the trace; equal for equal runs.
         history: what clients asked and were told.
         records: the log.
+        lines: what happened besides, with its time.
     """
 
     seed: int
     operations: int
     violations: list[str]
     sometimes: Counter[str]
-    digest: str
     history: list[Operation]
     records: list[Record]
+    lines: list[str]
+
+    @property
+    def digest(self) -> str:
+        """Of all that happened: equal for equal runs, and for no others."""
+        trace = blake2b(digest_size=16)
+        for part in (self.lines, self.history, self.records, self.violations):
+            for item in part:
+                trace.update(f"{item}\n".encode())
+        return trace.hexdigest()
 
 
-def run(seed: int, operations: int, plan: Plan | None = None, *, keep: bool = False) -> Report:
+def run(seed: int, operations: int, plan: Plan | None = None) -> Report:
     """Run a seed.
 
     Args:
         seed: of every choice.
         operations: that the clients do together; reads before a transfer come on top.
         plan: instead of the one that the seed draws.
-        keep: print the trace's lines.
     """
     base = str(_FAST) if _FAST.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="clusterlite-simulator-", dir=base))
-    simulation = Simulation(seed, operations, folder, plan, keep=keep)
+    simulation = Simulation(seed, operations, folder, plan)
     try:
         return simulation.run()
     finally:
@@ -78,7 +91,6 @@ class Simulation:
         operations: that the clients do together; reads before a transfer come on top.
         folder: for the nodes' folders.
         plan: instead of the one that the seed draws.
-        keep: the trace's lines too.
     """
 
     def __init__(
@@ -87,21 +99,18 @@ class Simulation:
         operations: int,
         folder: Path,
         plan: Plan | None = None,
-        *,
-        keep: bool = False,
     ) -> None:
         self.seed = seed
-        self.world = World(seed, keep=keep)
+        self.world = World(seed)
         self.plan = plan or draw(self.world.random)
         self.store = Store(self.world, self.plan)
         self.recorder = Recorder(self.world.clock)
         self._left = operations
         self._healed = False
-        registry = EntityRegistry(ENTITIES)
         hashes: dict[int, bytes] = {}
         self.nodes = [
             SimulatedNode(
-                self.world, self.store, self.plan, f"node-{n}", folder / str(n), registry, hashes
+                self.world, self.store, self.plan, f"node-{n}", folder / str(n), REGISTRY, hashes
             )
             for n in range(self.plan.nodes)
         ]
@@ -127,17 +136,19 @@ class Simulation:
             world.violations.append("the clients did not come to an end")
         self._heal()
         history = self.recorder.history()
-        for operation in history:
-            world.note(str(operation))
         return Report(
             self.seed,
             len(history),
-            world.violations + check(history, self.store.records),
+            world.violations + [str(found) for found in self._judged(history)],
             world.sometimes,
-            world.digest,
             history,
             self.store.records,
+            world.lines,
         )
+
+    def _judged(self, history: list[Operation]) -> list[Violation]:
+        replicas = [_seen(node) for node in self.nodes if node.alive]
+        return check(history, self.store.records, replicas, steps_max=STEPS_MAX)
 
     def close(self) -> None:
         """Let go of every file."""
@@ -219,3 +230,22 @@ class Simulation:
 
     def _equal(self) -> bool:
         return all(map(self._caught_up, self.nodes))
+
+
+def _seen(node: SimulatedNode) -> Replica:
+    """What is in the node's file."""
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
+    versions: dict[str, dict[str, int]] = {}
+    with node.reader.snapshot() as connection:
+        position, running = connection.execute("SELECT position, hash FROM _cl_state").get
+        for kind in KINDS:
+            if node.runtime.table(kind.table) is None:
+                continue
+            names = ("id", *kind.names)
+            columns = ", ".join(names)
+            rows: list[tuple[Any, ...]] = connection.execute(
+                f"SELECT _version, {columns} FROM {kind.table}"  # noqa: S608
+            ).fetchall()
+            versions[kind.table] = {row[1]: row[0] for row in rows}
+            tables[kind.table] = {row[1]: dict(zip(names, row[1:], strict=True)) for row in rows}
+    return Replica(node.name, position, {"running": running.hex()}, tables, versions)
