@@ -160,7 +160,7 @@ def a_damaged_replica(spot: Spot) -> Iterator[None]:
     _damage(DataFolder(spot.data).replica, sql)
     spot.insert("ben")
     yield
-    spot.reset()
+    spot.repair()
     spot.start()
     spot.written.append("ben")
 
@@ -200,7 +200,7 @@ def a_flipped_row(spot: Spot) -> Iterator[None]:
     follows(node, MARK)
     spot.append(codec.encode(stamp(node, "e-2"), "CHECKPOINT", "", forged))
     yield
-    spot.reset()
+    spot.repair()
     spot.start()
 
 

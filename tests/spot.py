@@ -120,6 +120,12 @@ class Spot:
         self.stop()
         assert cli("reset", "--data", self.data, "--yes").code == 0
 
+    def repair(self) -> None:
+        """Set the replica aside, as the page says."""
+        self.stop()
+        done = cli("repair", self.data, "--log", f"file:{self.log}", "--yes")
+        assert done.code == 0, done
+
 
 def wait_state(spot: Spot, state: str) -> dict[str, Any]:
     """Wait for it; what the node says then."""
