@@ -120,7 +120,7 @@ class Client:
             if what < 0.55:
                 yield from self._read(random.choice((ACCOUNTS, ACCOUNTS, MEMBERS)), self._key())
             elif what < 0.62:
-                yield from self._transfer()
+                yield from self._transfer() if random.random() < 0.7 else self._several()
             else:
                 yield from self._change()
             if self._plan.quiet_s:
@@ -190,6 +190,19 @@ class Client:
         if self._world.chance(0.3):
             other = Condition(present=self._world.chance(0.5))
             changes.append(Change("ASSERT", "members", first, {"id": first}, -1, other))
+        yield from self._transact(changes)
+
+    def _several(self) -> Steps:
+        """Change a few rows in one transaction, whichever are there: all of them or none."""
+        world, random = self._world, self._world.random
+        changes = []
+        for number in range(random.randint(2, 3)):
+            key = f"{self.name}-{self._written}.{number}" if world.chance(0.5) else self._key()
+            row = {"id": key, "balance": random.randrange(1000)}
+            operation = random.choice(("INSERT", "UPDATE", "PATCH"))
+            if operation != "PATCH":
+                row["note"] = None
+            changes.append(Change(operation, "accounts", key, row))
         yield from self._transact(changes)
 
     # Reads.

@@ -1,0 +1,94 @@
+"""The hunt: brings each known bug, and runs seeds until one is red."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from clusterlite.testing.simulator.known_bugs import apply, node
+from clusterlite.testing.simulator.known_bugs.switch import Bug, Switch, Trial
+from clusterlite.testing.simulator.run import run
+
+OPERATIONS: Final = 200
+"""Of each run."""
+
+
+class Sighting(NamedTuple):
+    """What a hunt found.
+
+    Args:
+        bug: its name.
+        seed: that is red, None where none was.
+        operations: of all runs up to and with the red one.
+        seconds: that they took.
+        violation: the first that was found.
+    """
+
+    bug: str
+    seed: int | None
+    operations: int
+    seconds: float
+    violation: str
+
+    @property
+    def rule(self) -> str:
+        """Which rule the violation names."""
+        return self.violation.partition(":")[0]
+
+
+def simulated(seed: int) -> Trial:
+    """A run of the simulator."""
+    report = run(seed, OPERATIONS)
+    return Trial(report.operations, report.violations)
+
+
+KNOWN_BUGS: Final[dict[str, Bug]] = {
+    bug.name: bug
+    for bug in (
+        Bug(apply.dedupe_off, simulated),
+        Bug(apply.reset_to_latest, simulated),
+        Bug(apply.failed_batch_skipped, simulated),
+        Bug(apply.position_outside_the_transaction, simulated),
+        Bug(apply.clock_in_apply, simulated),
+        Bug(apply.preconditions_not_judged, simulated),
+        Bug(apply.fence_forgotten, simulated, seeds=200),
+        Bug(apply.patch_replaces, simulated),
+        Bug(apply.transaction_keeps_its_first_change, simulated),
+        Bug(apply.group_loses_its_savepoint, simulated),
+        Bug(apply.equal_content_keeps_its_version, simulated),
+        Bug(apply.delete_of_nothing_is_fine, simulated),
+        Bug(node.strong_read_without_its_barrier, simulated),
+        Bug(node.token_not_waited_for, simulated),
+        Bug(node.watermark_one_early, simulated),
+        Bug(node.unknown_told_as_not_written, simulated),
+        Bug(node.acknowledged_at_append, simulated),
+        Bug(node.answered_with_anothers_outcome, simulated),
+        Bug(node.identity_not_checked, simulated),
+    )
+}
+
+
+def hunt(bug: Bug, first: int = 0) -> Sighting:
+    """Bring a bug, and try seeds until one sees it.
+
+    Args:
+        bug: which.
+        first: the first seed.
+    """
+    operations, begun = 0, time.perf_counter()
+    with Switch() as switch:
+        bug.bring(switch)
+        for seed in range(first, first + bug.seeds):
+            trial = bug.trial(seed)
+            operations += trial.operations
+            if trial.violations:
+                took_s = time.perf_counter() - begun
+                return Sighting(bug.name, seed, operations, took_s, trial.violations[0])
+    return Sighting(bug.name, None, operations, time.perf_counter() - begun, "not seen")
+
+
+def hunt_all(names: list[str]) -> Iterator[Sighting]:
+    """Hunt those that are named, or all."""
+    for name in names or KNOWN_BUGS:
+        yield hunt(KNOWN_BUGS[name])
