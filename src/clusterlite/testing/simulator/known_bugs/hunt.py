@@ -38,8 +38,11 @@ class Sighting(NamedTuple):
 
 
 def simulated(seed: int) -> Trial:
-    """A run of the simulator."""
-    report = run(seed, OPERATIONS)
+    """A run of the simulator; one that does not come to its end is red too."""
+    try:
+        report = run(seed, OPERATIONS)
+    except Exception as error:  # noqa: BLE001 - whatever a bug does to whoever calls
+        return Trial(OPERATIONS, [f"I14: the run broke: {error!r}"])
     return Trial(report.operations, report.violations)
 
 
