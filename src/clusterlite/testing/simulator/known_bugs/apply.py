@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 import apsw
 
 from clusterlite.core import codec
-from clusterlite.core.outcome import NEVER
-from clusterlite.node import follower
-from clusterlite.replica import applier, changes, groups
+from clusterlite.core.checkpoint import AGREED
+from clusterlite.core.outcome import NEVER, REJECTED
+from clusterlite.errors import Halt
+from clusterlite.log.base import Batch
+from clusterlite.node import follower, runtime
+from clusterlite.replica import applier, changes, checkpoints, derive, groups
 from clusterlite.replica.changes import Rejection
+from clusterlite.replica.derive import Derived
 from clusterlite.testing.simulator.known_bugs.switch import Switch
+from clusterlite.testing.simulator.log import SimulatedLog
 
 
 def dedupe_off(switch: Switch) -> None:
@@ -132,3 +138,112 @@ def equal_content_keeps_its_version(switch: Switch) -> None:
 def delete_of_nothing_is_fine(switch: Switch) -> None:
     """Existence is judged as the Go program does: not at all."""
     switch.set(changes.Changes, "_judge_existence", staticmethod(lambda *_, **__: None))
+
+
+def window_forgotten(switch: Switch) -> None:
+    """A record from before the window is applied as if it were new."""
+
+    def judge(self: Any, record: Any, event: Any) -> Any:
+        if event is not None and event.ours:
+            event = event._replace(after=max(event.after, self.state.floor))
+        return judged(self, record, event)
+
+    judged = switch.set(applier.Applier, "_judge", judge)
+
+
+def floor_counted_by_each_node(switch: Switch) -> None:
+    """The window's floor moves by what this process has applied, not by the log alone."""
+    marks: Counter[int] = Counter()
+
+    def move(connection: Any, state: Any) -> None:
+        marks[id(connection)] += 1
+        if marks[id(connection)] > 1:
+            moved(connection, state)
+
+    moved = switch.set(applier, "move_floor", move)
+
+
+def rejection_uses_no_id(switch: Switch) -> None:
+    """A rejected event leaves no outcome, so that a retry is judged anew."""
+
+    def without(connection: Any, outcome: Any, floor: int) -> Any:
+        return outcome.verdict == REJECTED or store(connection, outcome, floor)
+
+    store = switch.set(applier, "store_outcome", without)
+
+
+def outcome_overwritten(switch: Switch) -> None:
+    """A foreign record that bears a known event id replaces that event's outcome."""
+
+    def anyhow(connection: Any, outcome: Any, floor: int) -> Any:
+        return store(connection, outcome, outcome.position)
+
+    store = switch.set(applier, "store_outcome", anyhow)
+
+
+def newer_format_passed(switch: Switch) -> None:
+    """A record of a newer build is passed as if it were somebody else's."""
+
+    def passed(self: Any, event: Any, position: int) -> Any:
+        try:
+            return judged(self, event, position)
+        except Halt:
+            return "foreign"
+
+    judged = switch.set(applier.Applier, "_judge_envelope", passed)
+
+
+def broken_bytes_halt(switch: Switch) -> None:
+    """A record that cannot be read stops the node."""
+
+    def strictly(value: bytes, position: int) -> Any:
+        event = decode(value, position)
+        if event is None:
+            raise Halt("internal", f"the record at {position} cannot be read", "None")
+        return event
+
+    decode = switch.set(codec, "decode", strictly)
+
+
+def wrong_replica_goes_on(switch: Switch) -> None:
+    """A checkpoint is taken to agree, whatever it says."""
+    switch.set(checkpoints, "judge", lambda *_: AGREED)
+
+
+def forged_checkpoint_believed(switch: Switch) -> None:
+    """A replica that meets another's checkpoint that differs takes itself to be wrong."""
+    switch.set(derive, "_compared", lambda scratch, replica, mark: Derived(mark, -1, mark))
+
+
+def two_partitions(switch: Switch) -> None:
+    """The log has two partitions, and each fetch gives one's records before the other's."""
+
+    def read(self: Any, position: int, max_records: int, timeout_s: float) -> Batch:
+        records, following = fetch(self, position, max_records, timeout_s)
+        parted = sorted(records, key=lambda record: record.position % 2)
+        mixed = [
+            record._replace(value=other.value)
+            for record, other in zip(records, parted, strict=True)
+        ]
+        return Batch(mixed, following)
+
+    fetch = switch.set(SimulatedLog, "read", read)
+
+
+def gap_accepted(switch: Switch) -> None:
+    """What was trimmed is passed over: a node that is behind begins where the log does."""
+
+    def known(log: Any, *rest: Any) -> Any:
+        try:
+            return check(log, *rest)
+        except Halt as halt:
+            if halt.reason == "log_gap":
+                return log.identity()
+            raise
+
+    def begin(self: Any, log: Any, *rest: Any) -> None:
+        begun(self, log, *rest)
+        self.next = max(self.next, log.bounds().first)
+
+    check = switch.set(runtime, "check_identity", known)
+    begun = switch.set(follower.Follower, "__init__", begin)
