@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from clusterlite.testing.simulator.check import Replay
-from clusterlite.testing.simulator.client import KINDS
+from clusterlite.testing.simulator.client import KINDS, ROWS_MAX
 from clusterlite.testing.simulator.node import SimulatedNode
-
-ROWS_MAX = 100_000
 
 
 def other_rows(nodes: list[SimulatedNode], replay: Replay) -> list[str]:

@@ -43,6 +43,11 @@ class Replay:
         cell = self.model.at(table, key, position)
         return (None, None) if cell is None else (cell.version, cell.row)
 
+    def rows(self, table: str, position: int) -> dict[str, Row]:
+        """A table as of a position."""
+        cells = ((key, self.model.at(table, key, position)) for key in self.model.keys(table))
+        return {key: cell.row for key, cell in cells if cell is not None}
+
 
 def check(history: list[Operation], replay: Replay) -> list[str]:
     """What clients were told that the log does not bear out."""
@@ -85,6 +90,11 @@ def _read(operation: Operation, replay: Replay) -> str:
     if operation.status != "done" or operation.position is None:
         return ""
     request = operation.request
+    if operation.kind == "list":
+        rows = replay.rows(request["table"], operation.position)
+        told = {row["id"]: row for row in operation.value}
+        differ = sorted(k for k in rows.keys() | told.keys() if rows.get(k) != told.get(k))
+        return f"I8: the log has other rows there: {differ}" if differ else ""
     expected = replay.at(request["table"], request["key"], operation.position)
     if expected == (operation.version, operation.value):
         return ""

@@ -8,7 +8,7 @@ node and back take time, and some are lost.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from clusterlite.core import codec
 from clusterlite.core.entity import Entity, Field
@@ -20,7 +20,7 @@ from clusterlite.errors import ClusterLiteError, KeyReused, NotServing, OutcomeU
 from clusterlite.node import keyed
 from clusterlite.node.answers import Answer, Reached, Reply, Submission
 from clusterlite.node.keyed import call_fingerprint
-from clusterlite.replica.reader import Found, Selection
+from clusterlite.replica.reader import Found, Page, Selection
 from clusterlite.testing.history import Call, Recorder
 from clusterlite.testing.simulator.node import SimulatedNode
 from clusterlite.testing.simulator.plan import Plan
@@ -63,7 +63,17 @@ MEMBERS: Final = _Kind(Member)
 KINDS: Final = (ACCOUNTS, MEMBERS)
 ENTITIES: Final = (Account, Member)
 
-Told = Answer | Found | None
+ROWS_MAX: Final = 100_000
+
+
+class Listed(NamedTuple):
+    """All rows of a table, and the position of their snapshot."""
+
+    position: int
+    page: Page
+
+
+Told = Answer | Found | Listed | None
 """What a client hears; None where it waited in vain."""
 
 Steps = Generator[None, Told, Any]
@@ -126,6 +136,8 @@ class Client:
             what = random.random()
             if what < 0.55:
                 yield from self._read(random.choice((ACCOUNTS, ACCOUNTS, MEMBERS)), self._key())
+            elif what < 0.58:
+                yield from self._list(random.choice(KINDS))
             elif what < 0.62:
                 yield from self._transfer() if random.random() < 0.7 else self._several()
             elif what < 0.65:
@@ -276,6 +288,29 @@ class Client:
             self._versions[kind.table, key] = found.version, row
         call.done(position=found.position, version=found.version, value=row)
 
+    def _list(self, kind: _Kind) -> Steps:
+        """All rows of a table, as of one position."""
+        node = self._node
+        call = self._recorder.begin(self.name, "list", {"table": kind.table}, node=node.name)
+
+        def look(reply: Callable[[Told], None]) -> None:
+            if node.runtime.table(kind.table) is None:
+                reply(NotServing("the node has not applied the declaration yet"))
+                return
+            with node.reader.snapshot():
+                position = node.reader.position()
+                page = node.reader.page(kind.selection, "", ROWS_MAX)
+            reply(Listed(position, page))
+
+        listed = yield from self._ask(look)
+        if not isinstance(listed, Listed):
+            call.failed()
+            return
+        self._token = max(self._token, listed.position)
+        names = ("id", *kind.names)
+        rows = [dict(zip(names, row, strict=True)) for row in listed.page.rows]
+        call.done(position=listed.position, value=rows)
+
     def _read_at(
         self,
         node: SimulatedNode,
@@ -394,7 +429,7 @@ class Client:
                 self._judged = event, fp, world.now
                 self._judge(call, answer)
                 return
-            if answer is None or not isinstance(answer, ClusterLiteError | Found):
+            if answer is None or not isinstance(answer, ClusterLiteError | Found | Listed):
                 unknown = True
                 if answer is not None:
                     world.sometimes["early answer"] += 1

@@ -279,7 +279,9 @@ class SimulatedLog:
 
     def _ask_end(self, future: Future[int]) -> None:
         end = self._end
-        self._world.at(self._world.between(0, 0.003), lambda: future.set_result(end - 1))
+        slow = self._world.chance(self.weather.append_slow)
+        after = self._world.between(0, SLOW_S if slow else 0.003)
+        self._world.at(after, lambda: future.set_result(end - 1))
 
     def read(self, position: int, max_records: int, timeout_s: float) -> Batch:  # noqa: ARG002
         """See `base.Log`."""

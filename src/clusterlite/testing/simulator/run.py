@@ -129,8 +129,9 @@ class Simulation:
         if not world.run_until(lambda: self._ready(self.nodes[0]), HEAL_S):
             world.violations.append("I12: the first node did not become ready")
         others = self.others
-        others.cluster = self.nodes[0].runtime.applier.committed.cluster
-        others.set_window()
+        if not world.violations:
+            others.cluster = self.nodes[0].runtime.applier.committed.cluster
+            others.set_window()
         for client in self.clients:
             world.at(world.between(0, 0.01), client.begin)
         self._later(plan.crash_every_s, self._crash)
@@ -142,7 +143,8 @@ class Simulation:
         if not world.run_until(lambda: self._left <= 0 and not self._busy(), LIMIT_S):
             world.violations.append("I14: the clients did not come to an end")
         self._heal()
-        self._live_on()
+        if not world.violations:
+            self._live_on()
         replay = Replay(self.store.records)
         world.sometimes.update(duplicates(replay))
         history = self.recorder.history()

@@ -157,7 +157,7 @@ def floor_counted_by_each_node(switch: Switch) -> None:
 
     def move(connection: Any, state: Any) -> None:
         marks[id(connection)] += 1
-        if marks[id(connection)] > 1:
+        if marks[id(connection)] > 2:
             moved(connection, state)
 
     moved = switch.set(applier, "move_floor", move)
