@@ -192,15 +192,16 @@ class SimulatedNode:
         """A new process on the folder."""
         world = self._world
         self.boot += 1
-        self.alive = True
         self._due = -1.0
         self._was_in_trouble = ""
         self._was_in_doubt = self._was_ready = self._doubtful_disk = False
         self._end_at_start = self._store.records[-1].position if self._store.records else -1
         posing_as = ""
         if self._followed and not self.healed and world.chance(self.plan.wrong_log):
-            posing_as = world.random.choice(_OTHER_LOGS)
+            # An empty replica follows whatever log it is shown.
+            posing_as = world.random.choice(_OTHER_LOGS) if self.reached >= 0 else ""
         self._excused = {"wrong_log" if posing_as == "another record" else posing_as}
+        self.alive = True
         boot = self.boot
         self.log = SimulatedLog(
             world,

@@ -288,7 +288,7 @@ class Simulation:
             # Of a trimmed log nothing can be derived: only a newer checkpoint ends a doubt.
             self.others.put("accounts", {"id": "z", "balance": 0})
             self.others.pass_mark()
-        if not world.run_until(self._equal, HEAL_S):
+        if not world.run_until(self._equal, HEAL_S) and not world.violations:
             for node in self.nodes:
                 if not self._caught_up(node):
                     world.violations.append(

@@ -77,7 +77,7 @@ KNOWN_BUGS: Final[dict[str, Bug]] = {
         Bug(apply.position_outside_the_transaction, simulated),
         Bug(apply.clock_in_apply, simulated),
         Bug(apply.preconditions_not_judged, simulated),
-        Bug(apply.fence_forgotten, simulated, seeds=60),
+        Bug(apply.fence_forgotten, weather(append_unknown=0.3, message_lost=0.05)),
         Bug(apply.patch_replaces, simulated),
         Bug(apply.transaction_keeps_its_first_change, simulated),
         Bug(apply.group_loses_its_savepoint, simulated),
