@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from tests.simulation.known_bugs import preconditions_are_not_judged
 
 from clusterlite.testing.simulator import __main__ as command
 from clusterlite.testing.simulator.soak import Tally, soak
-from tests.simulation.known_bugs import preconditions_are_not_judged
 
 
 @pytest.fixture(autouse=True)

@@ -67,7 +67,9 @@ class Outcome(NamedTuple):
 class Model:
     """State after the records that were fed.
 
-    `outcomes` holds each event id's outcome, `records` what was given to each position.
+    `outcomes` holds each event id's first outcome, `records` what was given to each position.
+    An id that comes again once it is forgotten is judged anew; whoever asked first was told the
+    first outcome.
     """
 
     def __init__(self, records: Iterable[LogRecord] = ()) -> None:
@@ -75,6 +77,7 @@ class Model:
         self.cluster = ""
         self.tables: Tables = {}
         self.outcomes: dict[str, Outcome] = {}
+        self._newest: dict[str, Outcome] = {}
         self.records: dict[int, tuple[Event | None, Outcome]] = {}
         self.floor = -1
         self._window_positions = 1_000_000
@@ -116,9 +119,10 @@ class Model:
         event = read(record)
         outcome = self._judge(record.position, event)
         self.records[record.position] = (event, outcome)
-        known = self.outcomes.get(outcome.event)
+        known = self._newest.get(outcome.event)
         if (event is None or event.operation != "BARRIER") and not self._remembered(known):
-            self.outcomes[outcome.event] = outcome
+            self._newest[outcome.event] = outcome
+            self.outcomes.setdefault(outcome.event, outcome)
         for table, key, cell in outcome.written:
             self._past[fold(table), key].append((record.position, cell))
         self._advance(record)
@@ -150,7 +154,7 @@ class Model:
             return Outcome(position, event.id, "rejected", code)
         if event.operation == "BARRIER":
             return Outcome(position, event.id, "applied")
-        if self._remembered(self.outcomes.get(event.id)):
+        if self._remembered(self._newest.get(event.id)):
             return Outcome(position, event.id, "duplicate")
         if event.ours and event.envelope["after"] < self.floor:
             return Outcome(position, event.id, "rejected", "expired")

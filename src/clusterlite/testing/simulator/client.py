@@ -8,7 +8,7 @@ node and back take time, and some are lost.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from clusterlite.core import codec
 from clusterlite.core.entity import Entity, Field
@@ -16,9 +16,11 @@ from clusterlite.core.event import Change, Condition, Stamp
 from clusterlite.core.keys import keyed_event_id
 from clusterlite.core.operations import DeclaredOperations
 from clusterlite.core.outcome import APPLIED, NEVER, Applied
-from clusterlite.errors import ClusterLiteError, NotServing, OutcomeUnknown
+from clusterlite.errors import ClusterLiteError, KeyReused, NotServing, OutcomeUnknown
+from clusterlite.node import keyed
 from clusterlite.node.answers import Answer, Reached, Reply, Submission
-from clusterlite.replica.reader import Found, Selection
+from clusterlite.node.keyed import call_fingerprint
+from clusterlite.replica.reader import Found, Page, Selection
 from clusterlite.testing.history import Call, Recorder
 from clusterlite.testing.simulator.node import SimulatedNode
 from clusterlite.testing.simulator.plan import Plan
@@ -29,6 +31,9 @@ PATIENCE_S: Final = 1.5
 """How long a client waits; longer than a node does, so mostly a node's own words reach it."""
 
 TRIES: Final = 4
+
+REUSED_S: Final = 5.0
+"""How long after its answer a key is still used for something else, by mistake."""
 
 
 class Account(Entity, table="accounts"):
@@ -58,7 +63,17 @@ MEMBERS: Final = _Kind(Member)
 KINDS: Final = (ACCOUNTS, MEMBERS)
 ENTITIES: Final = (Account, Member)
 
-Told = Answer | Found | None
+ROWS_MAX: Final = 100_000
+
+
+class Listed(NamedTuple):
+    """All rows of a table, and the position of their snapshot."""
+
+    position: int
+    page: Page
+
+
+Told = Answer | Found | Listed | None
 """What a client hears; None where it waited in vain."""
 
 Steps = Generator[None, Told, Any]
@@ -101,6 +116,7 @@ class Client:
         self._versions: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
         self._asked = 0
         self._written = 0
+        self._judged: tuple[str, str, float] | None = None
         self._life = self._live()
 
     def begin(self) -> None:
@@ -120,8 +136,14 @@ class Client:
             what = random.random()
             if what < 0.55:
                 yield from self._read(random.choice((ACCOUNTS, ACCOUNTS, MEMBERS)), self._key())
+            elif what < 0.58:
+                yield from self._list(random.choice(KINDS))
             elif what < 0.62:
-                yield from self._transfer()
+                yield from self._transfer() if random.random() < 0.7 else self._several()
+            elif what < 0.65:
+                yield from self._put_again()
+            elif what < 0.68:
+                yield from self._reuse()
             else:
                 yield from self._change()
             if self._plan.quiet_s:
@@ -193,6 +215,55 @@ class Client:
             changes.append(Change("ASSERT", "members", first, {"id": first}, -1, other))
         yield from self._transact(changes)
 
+    def _put_again(self) -> Steps:
+        """Write a row as it was read."""
+        key = self._key()
+        yield from self._read(ACCOUNTS, key)
+        seen = self._versions.get(("accounts", key))
+        if seen is not None:
+            yield from self._write("put", ACCOUNTS, dict(seen[1]), Condition(version=seen[0]))
+
+    def _reuse(self) -> Steps:
+        """Send another write under a key that has its answer: it must be told so."""
+        world = self._world
+        if self._judged is None or world.now - self._judged[2] > REUSED_S:
+            return
+        event, _, _ = self._judged
+        data = {"id": f"{self.name}-again-{self._asked}", **self._row(ACCOUNTS)}
+        fp = call_fingerprint("create", "accounts", data)
+
+        def make(stamp: Stamp, node: SimulatedNode) -> bytes:
+            known = node.runtime.table("accounts")
+            schema = -1 if known is None else known.position
+            return codec.encode(stamp, "INSERT", "accounts", data, schema=schema)
+
+        node = self._node
+        answer = yield from self._ask(lambda reply: self._send(node, event, fp, make, reply, False))
+        if not isinstance(answer, Applied):
+            return
+        try:
+            keyed.check_same(event, fp, answer.outcome)
+        except KeyReused:
+            world.sometimes["key that came with another body"] += 1
+            return
+        if answer.outcome.verdict != NEVER:
+            world.violations.append(
+                f"I3: {event} came with another body, and was answered: {answer.outcome}"
+            )
+
+    def _several(self) -> Steps:
+        """Change a few rows in one transaction, whichever are there: all of them or none."""
+        world, random = self._world, self._world.random
+        changes = []
+        for number in range(random.randint(2, 3)):
+            key = f"{self.name}-{self._written}.{number}" if world.chance(0.5) else self._key()
+            row = {"id": key, "balance": random.randrange(1000)}
+            operation = random.choice(("INSERT", "UPDATE", "PATCH"))
+            if operation != "PATCH":
+                row["note"] = None
+            changes.append(Change(operation, "accounts", key, row))
+        yield from self._transact(changes)
+
     # Reads.
 
     def _read(self, kind: _Kind, key: str) -> Steps:
@@ -216,6 +287,29 @@ class Client:
         else:
             self._versions[kind.table, key] = found.version, row
         call.done(position=found.position, version=found.version, value=row)
+
+    def _list(self, kind: _Kind) -> Steps:
+        """All rows of a table, as of one position."""
+        node = self._node
+        call = self._recorder.begin(self.name, "list", {"table": kind.table}, node=node.name)
+
+        def look(reply: Callable[[Told], None]) -> None:
+            if node.runtime.table(kind.table) is None:
+                reply(NotServing("the node has not applied the declaration yet"))
+                return
+            with node.reader.snapshot():
+                position = node.reader.position()
+                page = node.reader.page(kind.selection, "", ROWS_MAX)
+            reply(Listed(position, page))
+
+        listed = yield from self._ask(look)
+        if not isinstance(listed, Listed):
+            call.failed()
+            return
+        self._token = max(self._token, listed.position)
+        names = ("id", *kind.names)
+        rows = [dict(zip(names, row, strict=True)) for row in listed.page.rows]
+        call.done(position=listed.position, value=rows)
 
     def _read_at(
         self,
@@ -247,7 +341,13 @@ class Client:
         if level == "strong":
             if engine._tails.under_way:
                 world.sometimes["strong read behind a tail under way"] += 1
-            engine.loop.post(lambda: engine.await_tail(deadline, reached))
+
+            def ask() -> None:
+                engine.await_tail(deadline, reached)
+                if len(engine._tails.waiting) > 1:
+                    world.sometimes["barrier shared by several"] += 1
+
+            engine.loop.post(ask)
         elif token > node.position:
             world.sometimes["reader waited for a token"] += 1
             engine.loop.post(lambda: engine.await_position(token, deadline, reached))
@@ -306,6 +406,7 @@ class Client:
         world, random = self._world, self._world.random
         self._written += 1
         event = keyed_event_id("simulated", self.name, str(self._written))
+        fp = call_fingerprint(kind, str(request.get("table", "")), dict(request))
         call = self._recorder.begin(self.name, kind, request, event=event, node=self._node.name)
         unknown = False
         for attempt in range(random.randint(1, TRIES)):
@@ -319,13 +420,16 @@ class Client:
             def write(
                 reply: Callable[[Told], None], node: SimulatedNode = node, early: bool = early
             ) -> None:
-                self._send(node, event, make, reply, early)
+                self._send(node, event, fp, make, reply, early)
 
             answer = yield from self._ask(write)
             if isinstance(answer, Applied):
+                if answer.outcome.fp not in {fp, ""}:  # of a fence, none
+                    world.violations.append(f"I3: {event} is told another's outcome")
+                self._judged = event, fp, world.now
                 self._judge(call, answer)
                 return
-            if answer is None or not isinstance(answer, ClusterLiteError | Found):
+            if answer is None or not isinstance(answer, ClusterLiteError | Found | Listed):
                 unknown = True
                 if answer is not None:
                     world.sometimes["early answer"] += 1
@@ -345,6 +449,7 @@ class Client:
         self,
         node: SimulatedNode,
         event: str,
+        fp: str,
         make: Callable[[Stamp, SimulatedNode], bytes],
         reply: Callable[[Told], None],
         early: bool,
@@ -355,7 +460,7 @@ class Client:
             self._world.sometimes["replayed answer"] += 1
             reply(Applied(earlier, ()))
             return
-        stamp = self._stamp(node, event)
+        stamp = self._stamp(node, event)._replace(fp=fp)
         deadline = self._world.now + WAIT_S
         if event in node.runtime.engine._writes.waited:
             self._world.sometimes["joined a waiter in flight"] += 1
@@ -372,7 +477,7 @@ class Client:
     def _settle(self, call: Call, event: str) -> Steps:
         """Ask for the outcome, or have the id closed."""
         for _ in range(TRIES):
-            node = self._world.random.choice(self._nodes)
+            node = self._node = self._world.random.choice(self._nodes)
 
             def fence(reply: Callable[[Told], None], node: SimulatedNode = node) -> None:
                 record = codec.encode(self._stamp(node, event), "FENCE")

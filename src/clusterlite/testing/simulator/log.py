@@ -26,8 +26,12 @@ from clusterlite.testing.simulator.world import World
 
 RECORD_BYTES_MAX: Final = 100_000
 HOLE_MAX: Final = 3
+LEAP_MAX: Final = 1_500
+"""Positions that are left out at once, at most: some such leaps pass a mark of the replicas."""
+
 SLOW_S: Final = 1.0
 LATE_S: Final = 5.0
+_FORMAT: Final = b'"format":1,'
 
 
 class Store:
@@ -40,6 +44,7 @@ class Store:
 
     def __init__(self, world: World, plan: Plan) -> None:
         self.records: list[Record] = []
+        self.first = 0
         self.end = 0
         self.bells: list[Callable[[], None]] = []
         self._world = world
@@ -55,6 +60,8 @@ class Store:
             if world.chance(self._plan.hole):
                 world.sometimes["hole in positions"] += 1
                 self.end += world.random.randint(1, HOLE_MAX)
+            if world.chance(self._plan.leap):
+                self.leap(world.random.randint(HOLE_MAX, LEAP_MAX))
             self.records.append(Record(self.end, world.time_ms, value))
             self._positions.append(self.end)
             positions.append(self.end)
@@ -63,6 +70,11 @@ class Store:
         for ring in self.bells:
             ring()
         return positions
+
+    def leap(self, positions: int) -> None:
+        """Leave positions out."""
+        self._world.sometimes["leap in positions"] += 1
+        self.end += positions
 
     def index(self, position: int) -> int:
         """Of the first record at or after the position."""
@@ -83,7 +95,7 @@ class StoreLook:
 
     def bounds(self) -> Bounds:
         """See `base.Look`."""
-        return Bounds(0, self._store.end)
+        return Bounds(self._store.first, self._store.end)
 
     def read(self, position: int, max_records: int, timeout_s: float) -> Batch:  # noqa: ARG002
         """See `base.Look`."""
@@ -173,6 +185,8 @@ class SimulatedLog:
         self._posing_as = posing_as
         self._closed = False
         self.weather = plan
+        self.newer: int | None = None
+        """Position of the record that was read as a newer build's."""
 
     def open(self) -> None:
         """See `base.Log`."""
@@ -265,14 +279,16 @@ class SimulatedLog:
 
     def _ask_end(self, future: Future[int]) -> None:
         end = self._end
-        self._world.at(self._world.between(0, 0.003), lambda: future.set_result(end - 1))
+        slow = self._world.chance(self.weather.append_slow)
+        after = self._world.between(0, SLOW_S if slow else 0.003)
+        self._world.at(after, lambda: future.set_result(end - 1))
 
     def read(self, position: int, max_records: int, timeout_s: float) -> Batch:  # noqa: ARG002
         """See `base.Log`."""
         self._passes("read")
-        if self._posing_as in {"wrong_log", "log_rewound"}:
+        if self._posing_as in {"wrong_log", "log_rewound", "another record"}:
             self._world.violations.append(
-                f"a node follows a log that is not its own: {self._posing_as}"
+                f"I10: a node follows a log that is not its own: {self._posing_as}"
             )
         self._reach(self.weather.read_fails)
         store, world = self._store, self._world
@@ -284,14 +300,35 @@ class SimulatedLog:
             limit = world.random.randrange(4)
             world.at(world.between(0, 0.005), self._ring)
         records = store.records[start : start + limit]
+        if self._posing_as == "too_new" and records and self.newer is None:
+            records = self._by_a_newer_build(records)
         return Batch(records, records[-1].position + 1 if records else position)
+
+    def _by_a_newer_build(self, records: list[Record]) -> list[Record]:
+        """The same, but for one record that this node's build is too old to read."""
+        ours = [
+            number
+            for number, record in enumerate(records)
+            if _FORMAT in record.value and b'"operation":"GENESIS"' not in record.value
+        ]
+        if not ours:
+            return records
+        number = self._world.random.choice(ours)
+        record = records[number]
+        self.newer = record.position
+        newer = record._replace(value=record.value.replace(_FORMAT, b'"format":99,'))
+        return [*records[:number], newer, *records[number + 1 :]]
 
     def peek(self, position: int) -> Record | None:
         """See `base.Log`."""
         self._reach(self.weather.read_fails)
         index = self._store.index(position)
         found = self._store.records[index : index + 1]
-        return found[0] if found and found[0].position == position else None
+        if not found or found[0].position != position or position < self._store.first:
+            return None
+        if self._posing_as == "another record":
+            return found[0]._replace(value=b"another")
+        return found[0]
 
     def look(self) -> StoreLook:
         """See `base.Log`."""
@@ -304,7 +341,7 @@ class SimulatedLog:
             return Bounds(0, 0)
         if self._posing_as == "log_gap":
             return Bounds(self._end, self._end)
-        return Bounds(0, self._end)
+        return Bounds(self._store.first, self._end)
 
     @property
     def _end(self) -> int:

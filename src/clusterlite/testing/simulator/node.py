@@ -24,7 +24,11 @@ from clusterlite.node.guard import BOUNDS_EVERY_S
 from clusterlite.node.loop import Ticks
 from clusterlite.node.machine import Machine, Running
 from clusterlite.node.runtime import Runtime
+from clusterlite.replica.database import open_reader
+from clusterlite.replica.folder import DataFolder
 from clusterlite.replica.reader import Reader
+from clusterlite.replica.state import load_state
+from clusterlite.testing.simulator import operator
 from clusterlite.testing.simulator.log import SimulatedLog, Store
 from clusterlite.testing.simulator.plan import Plan
 from clusterlite.testing.simulator.world import World
@@ -48,7 +52,11 @@ _REFUSALS: Final[tuple[Callable[[], apsw.Error], ...]] = (
     lambda: apsw.BusyError("BusyError: database is locked"),
     lambda: apsw.NoMemError("NoMemError: out of memory"),
     lambda: apsw.IOError("IOError: disk I/O error"),
+    lambda: apsw.CorruptError("CorruptError: database disk image is malformed"),
 )
+
+_OTHER_LOGS: Final = ("wrong_log", "log_rewound", "log_gap", "another record", "too_new")
+"""What a node that starts may find in place of its own log."""
 
 
 class Crash(BaseException):
@@ -153,7 +161,9 @@ class SimulatedNode:
         self.reader: Reader
         self._world = world
         self._store = store
-        self._folder = folder
+        self.folder = folder
+        self.damaged = False
+        """Whether its file was overwritten while it was down."""
         self._registry = registry
         self._hashes = hashes
         self._skew_s = world.between(-100, 100)
@@ -166,6 +176,14 @@ class SimulatedNode:
         self._followed = False
         self._excused: set[str] = set()
         self._was_in_trouble = ""
+        self._was_in_doubt = False
+        self._halted_for = ""
+        self._was_ready = False
+        self._doubtful_disk = False
+        self._racing = False
+        self._end_at_start = -1
+        self.wrong = False
+        """Whether its replica was made wrong: then it must find out."""
         self.healed = False
 
     # Life and death.
@@ -174,13 +192,16 @@ class SimulatedNode:
         """A new process on the folder."""
         world = self._world
         self.boot += 1
-        self.alive = True
         self._due = -1.0
         self._was_in_trouble = ""
+        self._was_in_doubt = self._was_ready = self._doubtful_disk = False
+        self._end_at_start = self._store.records[-1].position if self._store.records else -1
         posing_as = ""
         if self._followed and not self.healed and world.chance(self.plan.wrong_log):
-            posing_as = world.random.choice(("wrong_log", "log_rewound", "log_gap"))
-        self._excused = {posing_as}
+            # An empty replica follows whatever log it is shown.
+            posing_as = world.random.choice(_OTHER_LOGS) if self.reached >= 0 else ""
+        self._excused = {"wrong_log" if posing_as == "another record" else posing_as}
+        self.alive = True
         boot = self.boot
         self.log = SimulatedLog(
             world,
@@ -198,13 +219,29 @@ class SimulatedNode:
             self._make_loop,
             self._start,
         )
-        self.runtime = Runtime(self._folder, self.log, self._registry, self.name, "", machine)
-        self.runtime.open(link=False)
+        self.runtime = Runtime(self.folder, self.log, self._registry, self.name, "", machine)
+        try:
+            self.runtime.open(link=False)
+        except Halt as halt:
+            self._refuses_to_start(halt)
+            return
         self.reader = Reader(self.runtime.replica)
+        self.reader._connection.exec_trace = self._between_statements
+        self.runtime._connection.exec_trace = self._writes
         self.runtime._connection.set_commit_hook(self._committing)
         world.note(f"{self.name} starts {boot} {posing_as}")
         self.runtime.engine.start()
         world.at(BOUNDS_EVERY_S, lambda: self._guard(boot))
+
+    def _refuses_to_start(self, halt: Halt) -> None:
+        """The file is not as it must be: the operator takes it away."""
+        self.alive = False
+        self._world.sometimes[f"halt {halt.reason}"] += 1
+        self._halted_for = halt.reason
+        if not self.damaged:
+            self._world.violations.append(f"I10: {self.name} does not start: {halt}")
+        self.damaged = False
+        operator.reset(self.folder)
 
     def stop(self) -> None:
         """End orderly, as at a signal."""
@@ -270,13 +307,41 @@ class SimulatedNode:
 
     def _committing(self) -> bool:
         self._passes("before commit")
+        if self._doubtful_disk:
+            self._world.violations.append(
+                f"I10: {self.name} commits again after a commit failed with an I/O error"
+            )
         if self._stepping and self._world.chance(self.plan.commit_fails):
             error = self._world.random.choice(_REFUSALS)()
             self._world.sometimes[f"commit refused {type(error).__name__}"] += 1
-            if isinstance(error, apsw.IOError):
-                self._excused.add("replica_io")
+            if isinstance(error, apsw.IOError | apsw.CorruptError):
+                io = isinstance(error, apsw.IOError)
+                self._excused.add("replica_io" if io else "replica_corrupt")
+                self._doubtful_disk = True
             raise error
         return False
+
+    def _writes(self, _cursor: object, sql: str, _bindings: object) -> bool:
+        if sql == "ROLLBACK TO grouped":
+            self._world.sometimes["group that fell back"] += 1
+        return True
+
+    def _between_statements(self, cursor: object, sql: str, _bindings: object) -> bool:
+        """A reader is about to run a statement: a batch may be applied just before."""
+        del cursor  # an error that is kept keeps this frame, and a cursor keeps its snapshot
+        if self._stepping or self._racing or not self._world.chance(self.plan.read_races):
+            return True
+        if sql.startswith("SELECT") and self.alive and self._world.now >= self._paused_until:
+            self._world.sometimes["batch applied during a read"] += 1
+            armed, self._armed = self._armed, ""
+            self._stepping = self._racing = True
+            try:
+                self.runtime.engine.step()
+            finally:
+                self._stepping = self._racing = False
+                self._armed = armed
+            self._look()
+        return True
 
     # What the machine does.
 
@@ -350,11 +415,25 @@ class SimulatedNode:
         committed = self.runtime.applier.committed
         if committed.position >= 0:
             self._followed = True
-            known = self._hashes.setdefault(committed.position, committed.hash)
+            known = committed.hash
+            if not self.wrong:
+                known = self._hashes.setdefault(committed.position, committed.hash)
             if known != committed.hash:
                 self._world.violations.append(
                     f"I5: at position {committed.position} {self.name} has another running hash"
                 )
+        newer = self.log.newer
+        if newer is not None and committed.position >= newer:
+            self._world.violations.append(
+                f"I10: {self.name} went past {newer}, a record of a newer build"
+            )
+            self.log.newer = None
+        if self.runtime._ready.is_set() != self._was_ready:
+            self._became_ready(committed.position)
+        doubted = self.runtime.engine.doubt is not None
+        if doubted != self._was_in_doubt:
+            self._was_in_doubt = doubted
+            self._world.sometimes["checking" if doubted else "recovered from checking"] += 1
         trouble = self.runtime.engine.trouble
         state = "" if trouble is None else trouble.state
         if state == self._was_in_trouble:
@@ -365,12 +444,33 @@ class SimulatedNode:
         if trouble is not None and state in OVER:
             self._halted(trouble.error)
 
+    def _became_ready(self, position: int) -> None:
+        self._was_ready = True
+        if position < self._end_at_start:
+            self._world.violations.append(
+                f"I12: {self.name} is ready at {position}, and the log had {self._end_at_start} "
+                "when it started"
+            )
+        if self._halted_for:
+            self._world.sometimes[f"recovered from halt {self._halted_for}"] += 1
+            self._halted_for = ""
+
     def _halted(self, error: ClusterLiteError) -> None:
         reason = error.reason if isinstance(error, Halt) else error.code
         self._world.note(f"{self.name} halts {reason}")
         self._world.sometimes[f"halt {reason}"] += 1
+        self._halted_for = reason
+        if reason == "log_gap" and self.position < self._store.first - 1:
+            return
+        if reason == "diverged" and self.wrong:
+            return
         if reason not in self._excused:
             self._world.violations.append(f"I10: {self.name} halts without a cause: {error}")
+
+    @property
+    def halted_for(self) -> str:
+        """Why it halted last, empty once it has come up again."""
+        return self._halted_for
 
     @property
     def halted(self) -> bool:
@@ -381,6 +481,22 @@ class SimulatedNode:
     def position(self) -> int:
         """Of the last record applied and committed, as far as the process tells."""
         return self.runtime.seen.position if self.alive else -1
+
+    @property
+    def reached(self) -> int:
+        """Position of its replica's file, -1 where there is none that can be read."""
+        if self.alive:
+            return self.runtime.applier.committed.position
+        try:
+            connection = open_reader(DataFolder(self.folder).replica)
+        except apsw.Error:
+            return -1
+        try:
+            return load_state(connection).position
+        except apsw.Error:
+            return -1
+        finally:
+            connection.close()
 
     def answering(self) -> None:
         """An answer is about to be given: after a commit, and before anybody knows of it."""

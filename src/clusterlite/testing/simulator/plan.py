@@ -29,7 +29,18 @@ class Plan:
         cut_every_s: between two times that a node cannot reach the log.
         pause_every_s: between two times that a node stands still.
         commit_fails: how often the machine refuses a commit.
-        wrong_log: how often a node that starts finds another log than its own.
+        wrong_log: how often a node that starts finds another log than its own, or is an older
+            build than a record that it meets.
+        leap: how often the log leaves so many positions out that a mark is passed.
+        poison_every_s: between two records that some other program writes.
+        forge_every_s: between two checkpoints that nobody's replica gave.
+        trim_every_s: between two times that the log's older records are deleted.
+        damage: how often the file of a node that is down is overwritten.
+        restore: how often a node that is down gets a copy of another's replica.
+        restore_dies: how often the power goes while such a copy is made.
+        read_races: how often a batch is applied between two statements of a read.
+        window_s: event ids are remembered so long; 0 for the default.
+        flip: a bit of one replica's row flips in the end, and a checkpoint must tell.
         node_s: how long a node takes to come to what it was handed, at most; what comes
             meanwhile it takes together.
         quiet_s: how long a client thinks between two operations, at most.
@@ -54,6 +65,16 @@ class Plan:
     commit_fails: float = 0.0
     wrong_log: float = 0.0
     node_s: float = 0.0005
+    leap: float = 0.0
+    poison_every_s: float = 0.0
+    forge_every_s: float = 0.0
+    trim_every_s: float = 0.0
+    damage: float = 0.0
+    restore: float = 0.0
+    restore_dies: float = 0.0
+    read_races: float = 0.0
+    window_s: int = 0
+    flip: bool = False
     quiet_s: float = 0.01
 
 
@@ -87,5 +108,15 @@ def draw(random: Random) -> Plan:
         commit_fails=some(0.02),
         wrong_log=some(0.3, 0.4),
         node_s=random.choice((0.0005, 0.002, 0.008)),
+        leap=some(0.03, 0.5),
+        poison_every_s=every(0.02, 0.5, 0.5),
+        forge_every_s=every(0.5, 3.0, 0.3),
+        trim_every_s=every(0.5, 3.0, 0.3),
+        damage=some(0.2, 0.3),
+        restore=some(0.3, 0.4),
+        restore_dies=some(0.5, 0.5),
+        read_races=some(0.1, 0.5),
+        window_s=30 if random.random() < 0.4 else 0,
+        flip=random.random() < 0.25,
         quiet_s=random.choice((0.0, 0.01, 0.05)),
     )

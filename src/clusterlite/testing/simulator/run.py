@@ -13,9 +13,13 @@ from typing import Any, Final
 from clusterlite.core.registry import EntityRegistry
 from clusterlite.log.base import Record
 from clusterlite.testing.history import Operation, Recorder, Replica, Violation, check
+from clusterlite.testing.history.model import Model
+from clusterlite.testing.simulator import operator
+from clusterlite.testing.simulator.afterwards import duplicates
 from clusterlite.testing.simulator.client import ENTITIES, KINDS, Client
 from clusterlite.testing.simulator.log import Store
 from clusterlite.testing.simulator.node import STEPS, SimulatedNode
+from clusterlite.testing.simulator.others import Others
 from clusterlite.testing.simulator.plan import Plan, draw
 from clusterlite.testing.simulator.world import World
 
@@ -23,6 +27,12 @@ REGISTRY: Final = EntityRegistry(ENTITIES)
 
 LIMIT_S: Final = 3_600.0
 """Virtual time that all operations of a run may take."""
+
+FOUND_S: Final = 600.0
+"""Virtual time in which a replica that is wrong must find that out, and be repaired."""
+
+SETTLED_S: Final = 20.0
+"""Virtual time in which nodes that can tell who is right are through with it."""
 
 HEAL_S: Final = 120.0
 """Virtual time in which all nodes must be ready and equal once nothing fails any more."""
@@ -105,6 +115,7 @@ class Simulation:
         self.plan = plan or draw(self.world.random)
         self.store = Store(self.world, self.plan)
         self.recorder = Recorder(self.world.clock)
+        self.others = Others(self.world, self.store, self.plan, self.recorder)
         self._left = operations
         self._healed = False
         hashes: dict[int, bytes] = {}
@@ -127,14 +138,24 @@ class Simulation:
         self._tend()
         if not world.run_until(lambda: self._ready(self.nodes[0]), HEAL_S):
             world.violations.append("I12: the first node did not become ready")
+        others = self.others
+        if not world.violations:
+            others.cluster = self.nodes[0].runtime.applier.committed.cluster
+            others.set_window()
         for client in self.clients:
             world.at(world.between(0, 0.01), client.begin)
         self._later(plan.crash_every_s, self._crash)
         self._later(plan.cut_every_s, lambda: self._any().cut(world.between(0, 2)))
         self._later(plan.pause_every_s, lambda: self._any().pause(world.between(0, 2)))
+        self._later(plan.poison_every_s, others.poison)
+        self._later(plan.forge_every_s, others.forge)
+        self._later(plan.trim_every_s, lambda: others.trim(self._furthest()))
         if not world.run_until(lambda: self._left <= 0 and not self._busy(), LIMIT_S):
-            world.violations.append("the clients did not come to an end")
+            world.violations.append("I14: the clients did not come to an end")
         self._heal()
+        if not world.violations:
+            self._live_on()
+        world.sometimes.update(duplicates(self.store.records))
         history = self.recorder.history()
         return Report(
             self.seed,
@@ -199,9 +220,67 @@ class Simulation:
         for node in self.nodes:
             if node.halted and (self._healed or world.chance(0.3)):
                 node.stop()
+                if node.wrong:
+                    operator.reset(node.folder)
+                    node.wrong = False
             if not node.alive and (self._healed or world.chance(0.5)):
+                self._repair(node)
                 node.start()
         world.at(0.2, self._tend)
+
+    def _repair(self, node: SimulatedNode) -> None:
+        """What becomes of a node's folder before it is started."""
+        world, plan, store = self.world, node.plan, self.store
+        if node.halted_for == "log_gap" and store.first:
+            # The one cure that there is. Whoever is ahead has all that was trimmed.
+            ahead = max((n for n in self.nodes if n is not node), key=lambda n: n.reached)
+            if ahead.reached >= store.first - 1:
+                operator.restore(node.folder, ahead.folder, world, 0.0)
+            return
+        if node.reached < 0 or (store.first and node.reached == self._furthest()):
+            return  # with it would go what nobody can give back
+        if world.chance(plan.damage):
+            node.damaged = operator.damage(node.folder)
+            world.sometimes["file overwritten"] += 1
+        elif world.chance(plan.restore):
+            other = self._any()
+            if other is not node and other.reached >= store.first - 1:
+                operator.restore(node.folder, other.folder, world, plan.restore_dies)
+
+    def _furthest(self) -> int:
+        return max(node.reached for node in self.nodes)
+
+    def _live_on(self) -> None:
+        """After all is quiet: time passes, late producers write again, a bit flips somewhere."""
+        world, plan, others = self.world, self.plan, self.others
+        if plan.window_s:
+            others.pass_mark()
+            others.write_again()
+            world.run_until(lambda: False, plan.window_s + 1)
+            others.pass_mark()
+            others.write_again()
+        if plan.flip and not self.store.first:
+            self._flip()
+        if not world.run_until(self._equal, HEAL_S):
+            world.violations.append("I12: nodes are not equal at the end of the log")
+
+    def _flip(self) -> None:
+        """A row of one replica is not what the log gives: it must find that out and halt."""
+        world, node = self.world, self._any()
+        keys = sorted(Model(self.store.records).tables["accounts"].cells)
+        if not keys:
+            return
+        key = world.random.choice(keys)
+        node.stop()
+        operator.flip(node.folder, "accounts", "balance", key)
+        node.wrong = True
+        world.sometimes["bit flipped in a row"] += 1
+        node.start()
+        self.others.patch("accounts", key, {"note": "y"})
+        self.others.pass_mark()
+        if not world.run_until(lambda: not node.wrong, FOUND_S):
+            node.wrong = False
+            world.violations.append(f"I5: {node.name} does not find out that it is wrong")
 
     def _heal(self) -> None:
         """Nothing fails any more: every node must come up, be equal, and have all."""
@@ -216,7 +295,11 @@ class Simulation:
         )
         for node in self.nodes:
             node.heal(quiet)
-        if not world.run_until(self._equal, HEAL_S):
+        if self.plan.forge_every_s and not world.run_until(self._equal, SETTLED_S):
+            # Of a trimmed log nothing can be derived: only a newer checkpoint ends a doubt.
+            self.others.put("accounts", {"id": "z", "balance": 0})
+            self.others.pass_mark()
+        if not world.run_until(self._equal, HEAL_S) and not world.violations:
             for node in self.nodes:
                 if not self._caught_up(node):
                     world.violations.append(
