@@ -10,6 +10,6 @@ beside that of the bare thing, both measured in turn, round after round. Read in
     bare, raw     what it is compared with
     load, nodes   the load generator, and the servers under load
     events        records for logs that are filled beforehand
-    apply_cost, catch_up, idle, many_rows, pocketbase   experiments with parts of their own
+    apply_cost, catch_up, failover, idle, many_rows, pocketbase   the larger experiments
     report        samples, their table and their JSON
 """

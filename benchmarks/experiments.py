@@ -16,6 +16,7 @@ from benchmarks import load
 from benchmarks.apply_cost import apply_cost
 from benchmarks.bare import make_file
 from benchmarks.catch_up import catch_up
+from benchmarks.failover import failover
 from benchmarks.idle import idle
 from benchmarks.many_rows import killed, many_rows
 from benchmarks.nodes import Place, bare, call, seed, serve, until_equal
@@ -248,4 +249,5 @@ EXPERIMENTS: Final = (
     ),
     Experiment(("many-reads", "many-writes", "many-start"), many_rows),
     Experiment(("killed-start",), killed, warm_up=False),
+    Experiment(("failover", "failover-plain"), failover, warm_up=False),
 )

@@ -209,6 +209,20 @@ ROWS: Final = (
     ),
     Row("many-start", "start of the node with the many rows until it is ready", "s", at_most=2.0),
     Row(
+        "failover",
+        "reads and keyed creates that failed, as one of three nodes behind Nginx is killed",
+        "",
+        at_most=0,
+        usual=False,
+    ),
+    Row(
+        "failover-plain",
+        "creates without a key that failed meanwhile; 4 clients have one in flight each",
+        "",
+        at_most=4,
+        usual=False,
+    ),
+    Row(
         "killed-start",
         "kill -9 of all processes of a node with 1,000,000 rows under creates: start until ready",
         "s",

@@ -74,6 +74,9 @@ def served_url(data: Path) -> str | None:
         url = (data / _URL_FILE).read_text().strip()
     except (OSError, UnicodeDecodeError):
         return None
+    # One that a killed node left may be this start's own, where nobody answers yet.
+    if not DataFolder(data).is_held:
+        return None
     status = status_of(url) if url.startswith("http://") else None
     return url if status is not None and holds(data, status) else None
 

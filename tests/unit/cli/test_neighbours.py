@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from clusterlite.cli import neighbours
 from clusterlite.cli.listening import bind
 from clusterlite.cli.neighbours import leave_url, refuse_if_served, remove_url, status_of, url_of
 from clusterlite.errors import ConfigError, FolderInUse
@@ -108,6 +109,17 @@ def test_an_address_that_a_killed_node_left_misleads_nobody(server: Server, fold
     leave_url(folder, server.url)
     remove_url(folder)
     refuse_if_served(folder)
+
+
+def test_nobody_is_asked_about_a_folder_that_nobody_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(neighbours, "status_of", asked.append)
+    leave_url(tmp_path, "http://127.0.0.1:1")
+    (tmp_path / "lock").write_text("1")
+    refuse_if_served(tmp_path)
+    assert asked == []
 
 
 def test_a_copy_of_a_served_folder_is_free(server: Server, folder: Path, tmp_path: Path) -> None:
