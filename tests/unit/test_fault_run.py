@@ -106,12 +106,19 @@ def test_a_quarter_of_the_time_is_quiet() -> None:
 
 
 def test_the_end_tells_what_became_of_every_operation() -> None:
-    statuses = ["done", "done", "rejected", "failed", "never", "unknown"]
+    statuses = ["done", "done", "rejected", "failed", "never", "unknown", "unknown"]
     history = [
-        Operation(f"c{n}", "create", {}, 0.0, status=status) for n, status in enumerate(statuses)
+        Operation(f"c{n}", "create", {"row": {"name": f"w-{n}"}}, 0.0, status=status)
+        for n, status in enumerate(statuses)
     ]
-    history.append(Operation("r", "read", {}, 0.0, 1.0, "done"))
-    said = " ".join(" ".join(summary(history, unknown=3)).split())
-    assert "7 operations: 6 writes, 1 reads" in said
-    assert "2 acknowledged, 1 rejected by the log 1 definitely failed, 1 never, 1 unknown" in said
-    assert "unknown when the load ended: 3, of which 2 were settled since" in said
+    log = [Record(0, 0, b"\xff"), Record(1, 0, b'{"data": {"id": "x", "name": "w-5"}}')]
+    said = summary([*history, Operation("r", "read", {}, 0.0, 1.0, "done")], history[1:], log)
+    assert [" ".join(line.split()) for line in said] == [
+        "8 operations: 7 writes, 1 reads",
+        "writes: 2 acknowledged, 1 rejected by the log",
+        "1 definitely failed, 1 closed as never",
+        "reads: 1 answered, 0 not",
+        "unknown for a time: 6; since then 1 were acknowledged",
+        "1 rejected, 1 closed as never",
+        "2 stay unknown: 1 are in the log, 1 not",
+    ]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections import Counter
 from typing import Any
 
 import pytest
 
 from clusterlite.testing.history import Operation, Recorder
 from clusterlite.testing.load import client as clients
-from clusterlite.testing.load.client import Client, after
+from clusterlite.testing.load.client import Client, Tally, after
 from clusterlite.testing.load.connection import Answer
 from clusterlite.testing.load.told import Told, of_event, of_read, of_write
 
@@ -128,7 +127,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 def client_of(recorder: Recorder, *links: Link) -> Client:
-    client = Client("c", [], recorder, random.Random(1), Counter())
+    client = Client("c", [], recorder, random.Random(1), Tally())
     client._links = list(links)  # type: ignore[arg-type]
     return client
 

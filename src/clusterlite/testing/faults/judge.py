@@ -47,7 +47,6 @@ class Judgement:
         self._state = state
         self._load = load
         self._since = 0
-        self._unknown = 0
         self.records: list[Record] = []
         self.replicas: list[Replica] = []
 
@@ -64,12 +63,12 @@ class Judgement:
     async def judge(self) -> list[str]:
         """Settle, align, read everything, compare; the violations."""
         await self._all_ready()
-        self._unknown = await self._load.settle()
+        await self._load.settle()
         await self._align()
         await asyncio.to_thread(self._read_topic)
         wrong = await asyncio.to_thread(self._check)
-        if self._load.answers[INTERNAL]:
-            wrong.append(f"{self._load.answers[INTERNAL]} requests were answered 500")
+        if self._load.tally.answers[INTERNAL]:
+            wrong.append(f"{self._load.tally.answers[INTERNAL]} requests were answered 500")
         return wrong
 
     def keep(self, folder: Path, wrong: Sequence[str]) -> Path:
@@ -180,7 +179,8 @@ class Judgement:
         return wrong
 
     def _print(self, history: list[Operation]) -> None:
-        for line in summary(history, self._unknown):
+        doubted = [call.operation for call in self._load.tally.doubted]
+        for line in summary(history, doubted, self.records):
             print(line)
         rows = sum(map(len, self.replicas[0].tables.values()))
         print(f"topic: {len(self.records)} records; {rows} rows in {len(self._nodes())} replicas")
@@ -188,23 +188,49 @@ class Judgement:
         print(f"running hash at {self.replicas[0].position}: {', '.join(hashes)}")
 
 
-def summary(history: list[Operation], unknown: int) -> list[str]:
-    """Operations by what became of them, and the fates of those that were unknown at first.
+def summary(
+    history: Sequence[Operation], doubted: Sequence[Operation], log: Sequence[Record]
+) -> list[str]:
+    """Operations by what became of them, and the fates of those that were unknown for a time.
 
     Args:
         history: of the whole run, settled.
-        unknown: how many writes were unknown before they were settled.
+        doubted: writes of it that were unknown for a time, or still are.
+        log: all of it, where those without an id are looked for by what they would write.
     """
     writes = Counter(operation.status for operation in history if operation.writes)
     reads = Counter(operation.status for operation in history if not operation.writes)
-    left = writes["unknown"]
+    fates = Counter(operation.status for operation in doubted)
+    left = [operation for operation in doubted if operation.status == "unknown"]
+    found = len(landed(left, log))
     return [
         f"{len(history)} operations: {writes.total()} writes, {reads.total()} reads",
         f"writes: {writes['done']} acknowledged, {writes['rejected']} rejected by the log",
-        f"        {writes['failed']} definitely failed, {writes['never']} never, {left} unknown",
+        f"        {writes['failed']} definitely failed, {writes['never']} closed as never",
         f"reads:  {reads['done']} answered, {reads['failed'] + reads['unknown']} not",
-        f"unknown when the load ended: {unknown}, of which {unknown - left} were settled since",
+        f"unknown for a time: {len(doubted)}; since then {fates['done']} were acknowledged",
+        f"        {fates['rejected']} rejected, {fates['never']} closed as never",
+        f"        {len(left)} stay unknown: {found} are in the log, {len(left) - found} not",
     ]
+
+
+def landed(unknown: Sequence[Operation], log: Sequence[Record]) -> list[Operation]:
+    """Those of which a value of their own stands in the log; a DELETE has none."""
+    values = {text for record in log for text in _texts(record.value)}
+    return [operation for operation in unknown if values & set(_own(operation))]
+
+
+def _own(operation: Operation) -> list[str]:
+    data = operation.request.get("row") or operation.request.get("fields") or {}
+    return [value for name, value in data.items() if isinstance(value, str) and name != "id"]
+
+
+def _texts(value: bytes) -> list[str]:
+    try:
+        data = json.loads(value)["data"]
+        return [text for text in data.values() if isinstance(text, str)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []  # what the run threw in
 
 
 async def _rows(connection: Connection, table: str) -> dict[str, dict[str, Any]]:

@@ -49,7 +49,7 @@ from clusterlite.testing.faults.plan import (
     quiet_s,
     table,
 )
-from clusterlite.testing.load.client import Client
+from clusterlite.testing.load.client import Client, Tally
 from clusterlite.testing.load.connection import Connection
 from clusterlite.testing.load.load import NO_STEPS, Load
 from clusterlite.testing.load.workloads import WORKLOADS
@@ -211,7 +211,7 @@ class FaultRun:
 
     async def _make(self, fault: Fault) -> Recovery:
         """Make a fault, and wait until every node that it hit is back."""
-        before = Counter(self._load.answers)
+        before = Counter(self._load.tally.answers)
         at = time.monotonic()
         lasted_s = await asyncio.to_thread(self._faults.make, fault)
         gone = at + lasted_s
@@ -222,7 +222,7 @@ class FaultRun:
                 print(f"{node.name} is not back: {_status(node)}", flush=True)
         times = [time_s for time_s in back if time_s is not None]
         back_s = max(times) if len(times) == len(nodes) else None
-        answers = self._load.answers - before
+        answers = self._load.tally.answers - before
         return Recovery(fault, at - self._begun, lasted_s, back_s, answers)
 
     async def _back(self, node: ClusterNode, since: float) -> float | None:
@@ -237,7 +237,7 @@ class FaultRun:
         """Whether it does a write, which stands in the history with the others, and is ready."""
         name = f"probe-{next(self._probes)}"
         recorder, chance = self._load.recorder, random.Random(f"{self._seed} {name}")
-        client, link = Client(name, [node.port], recorder, chance, Counter()), Connection(node.port)
+        client, link = Client(name, [node.port], recorder, chance, Tally()), Connection(node.port)
         mark = client.unique()
         told = await client.create("users", {"name": mark, "email": mark})
         ready = await link.request("GET", "/-/health/ready")

@@ -33,6 +33,18 @@ FINAL: Final = frozenset({"invalid", "key_reused", "malformed", "record_too_larg
 Row = Mapping[str, Any]
 
 
+class Tally:
+    """What all clients of a load count together.
+
+    `answers` by status, of retries too, 0 for none; `doubted` are the writes that were unknown
+    for a time, or still are.
+    """
+
+    def __init__(self) -> None:
+        self.answers: Counter[int] = Counter()
+        self.doubted: list[Call] = []
+
+
 class Write(NamedTuple):
     """A request as it is sent, however often."""
 
@@ -57,7 +69,7 @@ class Client:
         ports: on loopback: of nodes, of a balancer.
         recorder: where all it asks and is told is noted.
         chance: of its choices.
-        seen: where answers are counted by status, of retries too; 0 for none.
+        tally: of all clients.
     """
 
     def __init__(
@@ -66,13 +78,13 @@ class Client:
         ports: Sequence[int],
         recorder: Recorder,
         chance: random.Random,
-        seen: Counter[int],
+        tally: Tally,
     ) -> None:
         self.name = name
         self.chance = chance
         self._recorder = recorder
-        self._seen = seen
-        self._links = [Connection(port, seen) for port in ports]
+        self._tally = tally
+        self._links = [Connection(port, tally.answers) for port in ports]
         self._at = 0
         self.token: str | None = None
         self.doubts: list[Doubt] = []
@@ -82,7 +94,7 @@ class Client:
         """Another client at the same node, with connections and a session of its own."""
         chance = random.Random(self.chance.getrandbits(64))
         ports = [link.port for link in self._links]
-        client = Client(name, ports, self._recorder, chance, self._seen)
+        client = Client(name, ports, self._recorder, chance, self._tally)
         client._at = self._at
         return client
 
@@ -178,13 +190,13 @@ class Client:
         headers = _headers(condition, key)
         write = Write(method, path, body, headers)
         call = self._begin(kind, request)
-        told = _kept(await self._tried(write), call)
+        told = _kept(await self._tried(write, call), call)
         note(call, told)
         if told.status == "unknown" and (key is not None or told.event is not None):
             self.doubts.append(Doubt(call, write))
         return told
 
-    async def _tried(self, write: Write) -> Told:
+    async def _tried(self, write: Write, call: Call) -> Told:
         """Send it, and again where that is safe."""
         loop = asyncio.get_running_loop()
         until = loop.time() + TRIED_S
@@ -192,6 +204,8 @@ class Client:
         while True:
             told = of_write(await self._send(write))
             self._learn(told)
+            if told.status == "unknown" and before.status != "unknown":
+                self._tally.doubted.append(call)
             before = after(before, told)
             again = "Idempotency-Key" in write.headers and before.status in {"unknown", "failed"}
             if not again or told.code in FINAL or loop.time() > until:

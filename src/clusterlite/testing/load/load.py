@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from clusterlite.testing.history import Operation, Recorder
-from clusterlite.testing.load.client import Client
+from clusterlite.testing.load.client import Client, Tally
 from clusterlite.testing.load.workloads.base import Rows, Workload, tables
 
 NO_STEPS = 1 << 62
@@ -37,8 +36,7 @@ class Load:
     ) -> None:
         self.recorder = Recorder()
         self.workloads = workloads
-        self.answers: Counter[int] = Counter()
-        """Every answer by status, of retries too; 0 stands for none."""
+        self.tally = Tally()
         self.steps = steps
         self.taken = 0
         self.in_flight = 0
@@ -52,7 +50,7 @@ class Load:
     def client(self, name: str) -> Client:
         """One more client, whose operations stand in the same history."""
         chance = random.Random(f"{self._seed} {name}")
-        client = Client(name, self._ports, self.recorder, chance, self.answers)
+        client = Client(name, self._ports, self.recorder, chance, self.tally)
         client.hop()
         return client
 
@@ -76,12 +74,9 @@ class Load:
             if self._pause_s:
                 await asyncio.sleep(self._pause_s * 2 * client.chance.random())
 
-    async def settle(self) -> int:
-        """Make unknown fates definite where that can be; how many there were."""
-        history = self.recorder.history()
-        unknown = sum(operation.status == "unknown" for operation in history if operation.writes)
+    async def settle(self) -> None:
+        """Make unknown fates definite where that can be."""
         await asyncio.gather(*(client.settle() for client in self.clients))
-        return unknown
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -100,9 +100,10 @@ class Fork(Workload):
     def check(self, history: Sequence[Operation], rows: Rows) -> Iterator[str]:
         """Of any two lists one is nowhere behind the other."""
         lists = [o.value for o in history if o.kind == "list" and o.status == "done"]
-        views = [{row["id"]: row["n"] for row in found} for found in [*lists, [*rows.values()]]]
+        views = [{row["id"]: row["n"] for row in found} for found in lists]
         views.sort(key=lambda view: (sum(view.values()), len(view)))
-        for earlier, later in pairwise(views):
+        end = {key: row["n"] for key, row in rows.items()}
+        for earlier, later in pairwise([*views, end]):
             ahead = {key for key, n in earlier.items() if n > later.get(key, 0)}
             if ahead:
                 yield f"{earlier} and {later} were both read: {sorted(ahead)} went back"
