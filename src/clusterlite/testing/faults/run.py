@@ -1,7 +1,7 @@
 """A run of faults, in turn, under load: of processes, links, brokers, records, disks, clocks.
 
     python -m clusterlite.testing.faults [--minutes 10] [--steps N] [--seed N] [--clients 16]
-        [--brokers 1|3] [--workload NAME]… [--only FAULT]… [--no-faults]
+        [--brokers 1|3] [--workload NAME]… [--only FAULT]… [--no-faults] [--keep]
 
 Starts a real Kafka, three nodes and Nginx in a scratch folder. Clients run the workloads of
 `clusterlite.testing.load` through Nginx and at the nodes themselves. After each fault it waits
@@ -92,7 +92,7 @@ def main() -> None:
             arguments.steps,
             CLIENT_PAUSE_S,
         )
-        run = FaultRun(cluster, faults, kinds, load, arguments.seed)
+        run = FaultRun(cluster, faults, kinds, load, arguments.seed, keep=arguments.keep)
         wrong = asyncio.run(run.run(60 * arguments.minutes))
     for line in wrong[:SHOWN_MAX]:
         print(f"VIOLATION {line}")
@@ -118,6 +118,7 @@ def _arguments() -> argparse.Namespace:
         "--only", action="append", default=[], help="faults with this in their name"
     )
     parser.add_argument("--no-faults", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="the history, though nothing is wrong")
     return parser.parse_args()
 
 
@@ -152,6 +153,7 @@ class FaultRun:
         kinds: which of them, with the nodes that each can hit; none at all for load alone.
         load: that runs meanwhile.
         seed: of the faults' order.
+        keep: the history of a run in which nothing is wrong, too.
     """
 
     def __init__(
@@ -161,12 +163,15 @@ class FaultRun:
         kinds: dict[str, tuple[int, ...] | None],
         load: Load,
         seed: int,
+        *,
+        keep: bool = False,
     ) -> None:
         self._cluster = cluster
         self._seed = seed
         self._kinds = kinds
         self._load = load
         self._faults = faults
+        self._keep = keep
         self._probes = itertools.count()
         self._begun = 0.0
 
@@ -191,7 +196,7 @@ class FaultRun:
         wrong = await judgement.judge() + not_back(recoveries)
         await self._load.close()
         print("\n".join(table(recoveries)))
-        if wrong:
+        if wrong or self._keep:
             print(f"kept for another look: {judgement.keep(KEPT / str(self._seed), wrong)}")
         return wrong
 
