@@ -31,6 +31,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Any, Final
 
 from clusterlite.testing.cluster.links import Links
@@ -210,15 +211,22 @@ class FaultRun:
             await asyncio.wait({load}, timeout=min(quiet, max(0.0, until - time.monotonic())))
             if load.done() or time.monotonic() >= until:
                 return
-            recoveries.append(await self._make(fault))
-            print(recoveries[-1].line(), flush=True)
+            recovery = await self._make(fault)
+            if recovery is not None:
+                recoveries.append(recovery)
+                print(recovery.line(), flush=True)
         await asyncio.wait({load}, timeout=seconds)
 
-    async def _make(self, fault: Fault) -> Recovery:
-        """Make a fault, and wait until every node that it hit is back."""
+    async def _make(self, fault: Fault) -> Recovery | None:
+        """Make a fault, and wait until every node that it hit is back; None if it failed."""
         before = Counter(self._load.tally.answers)
         at = time.monotonic()
-        lasted_s = await asyncio.to_thread(self._faults.make, fault)
+        try:
+            lasted_s = await asyncio.to_thread(self._faults.make, fault)
+        except (OSError, RuntimeError, SubprocessError) as error:
+            print(f"COULD NOT BE MADE: {fault.kind}: {error}", flush=True)
+            await asyncio.to_thread(self._faults.heal)
+            return None
         gone = at + lasted_s
         nodes = self._cluster.nodes if fault.node is None else [self._cluster.nodes[fault.node]]
         back = await asyncio.gather(*(self._back(node, gone) for node in nodes))
