@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,7 +22,9 @@ from clusterlite.testing.faults.plan import (
     table,
 )
 from clusterlite.testing.faults.records import poison
+from clusterlite.testing.faults.run import FaultRun
 from clusterlite.testing.history import Model, Operation, Record
+from clusterlite.testing.load.load import Load
 
 BROKER = Recovery(Fault("broker killed", None), 3.0, 5.0, 2.0, Counter({201: 7, 503: 4, 504: 1}))
 NODE = Recovery(Fault("whole node killed", 1), 13.0, 0.0, 4.0, Counter({503: 2, 0: 3, 502: 1}))
@@ -122,3 +126,28 @@ def test_the_end_tells_what_became_of_every_operation() -> None:
         "1 rejected, 1 closed as never",
         "2 stay unknown: 1 are in the log, 1 not",
     ]
+
+
+class Broken:
+    """Faults of which none can be made."""
+
+    healed = 0
+
+    def make(self, fault: Fault) -> float:
+        raise RuntimeError("node-1 has no worker process now")
+
+    def heal(self) -> None:
+        self.healed += 1
+
+
+def test_a_fault_that_cannot_be_made_is_told_and_healed_and_the_run_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    faults, cluster = Broken(), SimpleNamespace(nodes=[])
+    load = Load([1], [], clients=1, seed=1)
+    run = FaultRun(cluster, faults, {}, load, seed=1)  # type: ignore[arg-type]
+    assert asyncio.run(run._make(Fault("worker killed", 0))) is None
+    assert faults.healed == 1
+    assert capsys.readouterr().out == (
+        "COULD NOT BE MADE: worker killed: node-1 has no worker process now\n"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from clusterlite.testing.history import Operation, Recorder
 from clusterlite.testing.load import client as clients
 from clusterlite.testing.load.client import Client, Tally, after
 from clusterlite.testing.load.connection import Answer
+from clusterlite.testing.load.load import Load
 from clusterlite.testing.load.told import Told, of_event, of_read, of_write
+from clusterlite.testing.load.workloads.base import Rows, Workload
 
 EVENT = {"clusterlite-event": "e", "clusterlite-token": "c:7"}
 ROW = {"id": "a", "n": 1}
@@ -229,3 +232,37 @@ def test_a_session_carries_the_newest_token_and_other_reads_none(recorder: Recor
         ("list", "strong", 6),
     ]
     assert recorder.history()[0].request["if"] == {"version": 5}
+
+
+class Counted(Workload):
+    """Steps that are only counted."""
+
+    name = "counted"
+    table = "t"
+    taken = 0
+
+    async def step(self, client: Client) -> None:
+        self.taken += 1
+        await asyncio.sleep(0)
+
+    def check(self, history: Sequence[Operation], rows: Rows) -> Iterator[str]:
+        yield f"{len(history)} operations, {len(rows)} rows"
+
+
+def test_clients_share_the_steps_of_a_load_and_end_when_they_are_told() -> None:
+    load = Load([1], [Counted()], clients=3, seed=1, steps=10)
+    asyncio.run(load.run())
+    assert load.workloads[0].taken == 10  # type: ignore[attr-defined]
+    endless = Load([1], [Counted()], clients=3, seed=1)
+    endless.stopped = True
+    asyncio.run(endless.run())
+    assert endless.taken == 0
+
+
+def test_a_workload_is_judged_by_the_operations_and_rows_of_its_own_table() -> None:
+    load = Load([1], [Counted()], clients=1, seed=1)
+    change = {"operation": "INSERT", "table_name": "t", "data": {"id": "a"}}
+    load.recorder.begin("c", "read", {"table": "other", "key": "a"})
+    load.recorder.begin("c", "read", {"table": "t", "key": "a"})
+    load.recorder.begin("c", "transaction", {"changes": [change]})
+    assert load.judge({"t": {"a": {}}, "other": {}}) == ["counted: 2 operations, 1 rows"]
