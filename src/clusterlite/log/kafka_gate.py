@@ -8,6 +8,8 @@ Rules:
    partition has no leader with a connection.
 3. Only an acknowledged barrier opens it again. Barriers for that are sent while it is shut, one
    at a time, with a growing pause between them.
+4. While it stays shut, the producer is replaced now and then: librdkafka may take a partition that
+   had no leader for a moment for one that never has (its issue 5430), and nothing else mends that.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from clusterlite.log.kafka_errors import plainly
 
 PAUSE_S_MIN = 0.1
 PAUSE_S_MAX = 5.0
+RENEW_S = 20.0
+"""How long a shut gate waits for its producer, before another one takes its place."""
 
 _NOT_THE_LOGS_FAULT = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
 """Errors of one record that say nothing about the next one's chances."""
@@ -65,6 +69,7 @@ class Gate:
         self._probing = False
         self._pause_s = PAUSE_S_MIN
         self._next_probe = 0.0
+        self._renew_at = time.monotonic() + RENEW_S
 
     def shut_for(self, reason: str) -> None:
         """Shut it; the first reason stays until it opens, or until nobody answers."""
@@ -72,6 +77,7 @@ class Gate:
             self.shut = reason
             self._next_probe = 0.0
             self._pause_s = PAUSE_S_MIN
+            self.producer_is_new()
 
     def nobody_answers(self, reason: str) -> None:
         """Shut it: this says more than whatever shut it before, so it is what is told from now."""
@@ -90,6 +96,14 @@ class Gate:
     def wants_probe(self) -> bool:
         """Whether a barrier is to be sent now."""
         return self.shut is not None and not self._probing and time.monotonic() >= self._next_probe
+
+    def wants_producer(self) -> bool:
+        """Whether it has been shut for so long that another producer is to be tried."""
+        return self.shut is not None and time.monotonic() >= self._renew_at
+
+    def producer_is_new(self) -> None:
+        """Give this producer its time."""
+        self._renew_at = time.monotonic() + RENEW_S
 
     def probe_begins(self) -> None:
         """A barrier was handed over; no other one until it ended."""

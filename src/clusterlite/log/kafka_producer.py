@@ -198,7 +198,7 @@ class KafkaProducer:
                 else:
                     self._desk.rest(LATE_S if len(self._producer) else IDLE_S)
                     self._producer.poll(0)
-                if self._fatal:
+                if self._fatal or self._gate.wants_producer():
                     self._renew()
                 if self._gate.wants_probe():
                     self._probe()
@@ -222,11 +222,12 @@ class KafkaProducer:
             self._gate.probe_ended(refused)
 
     def _renew(self) -> None:
-        """Replace a producer that librdkafka declared dead for good."""
+        """Replace a producer that is dead for good, or that finds no leader any more."""
         self._purge()
         with self._hand_over_lock:
             self._producer = Producer(self._config)
         self._fatal = False
+        self._gate.producer_is_new()
 
     def _purge(self) -> None:
         self._producer.purge()

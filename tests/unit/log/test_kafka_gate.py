@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from confluent_kafka import KafkaError
 
 from clusterlite.errors import Halt, LogUnavailable
+from clusterlite.log import kafka_gate
 from clusterlite.log.base import Bounds
-from clusterlite.log.kafka_gate import Gate, barrier_bytes, lost_leader
+from clusterlite.log.kafka_gate import RENEW_S, Gate, barrier_bytes, lost_leader
+from clusterlite.log.kafka_producer import KafkaProducer
 from clusterlite.log.kafka_reader import out_of_range
 from clusterlite.log.kafka_topic import wrong_settings
+from tests.processes import wait_until
 
 TIMED_OUT = KafkaError(KafkaError._MSG_TIMED_OUT)
 
@@ -65,6 +69,35 @@ def test_that_nobody_answers_says_more_than_the_reason_before(gate: Gate) -> Non
     gate.shut_for("the partition has no leader")
     gate.nobody_answers("no broker can be reached")
     assert gate.shut == "no broker can be reached"
+
+
+def test_a_producer_is_replaced_once_its_gate_was_shut_for_long(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    gate.shut_for("the partition has no leader")
+    assert not gate.wants_producer()
+    monkeypatch.setattr(time, "monotonic", lambda: now + RENEW_S + 1)
+    assert gate.wants_producer()
+    gate.producer_is_new()
+    assert not gate.wants_producer()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 3 * RENEW_S)
+    assert gate.wants_producer()
+    gate.open()
+    assert not gate.wants_producer()
+
+
+def test_a_producer_that_finds_no_leader_any_more_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kafka_gate, "RENEW_S", 0.0)
+    producer = KafkaProducer({"bootstrap.servers": "127.0.0.1:1"}, "events", 1000)
+    first = producer._producer
+    producer._thread.start()
+    try:
+        wait_until(lambda: producer._producer is not first)
+    finally:
+        producer.close()
 
 
 def test_a_barrier_decodes_to_the_five_fields_and_no_two_are_equal() -> None:

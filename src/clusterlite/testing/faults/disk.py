@@ -19,6 +19,7 @@ from typing import Final
 
 DISK_SIZE: Final = "256m"
 IMAGE_BYTES: Final = 512 * 1024 * 1024
+UNMOUNT_WAIT_S: Final = 10.0
 INJECT_WAIT_S: Final = 30.0
 CALLS_MAX: Final = 40
 """A fault strikes at one of the next so many writes."""
@@ -78,8 +79,17 @@ class LoopDisk:
         _run("mount", "-o", "loop", str(self._image), str(self.folder))
 
     def unmount(self) -> None:
-        """Unmount it, at once or when its last file is closed."""
-        subprocess.run(["umount", "--lazy", str(self.folder)], check=False)
+        """Unmount it once its last file is closed.
+
+        What was killed may hold one for a moment, and mounted meanwhile it would still be off.
+        """
+        deadline = time.monotonic() + UNMOUNT_WAIT_S
+        command = ["umount", str(self.folder)]
+        while subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            if time.monotonic() > deadline:
+                subprocess.run([*command, "--lazy"], capture_output=True, check=False)
+                return
+            time.sleep(0.02)
 
     def lose_power(self) -> None:
         """From now on nothing reaches the disk; what was not synced is lost."""

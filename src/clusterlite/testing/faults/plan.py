@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple
 
-from clusterlite.testing.faults.check_load import Operation
-from clusterlite.testing.faults.check_model import Model
-
 
 class Fault(NamedTuple):
     """What is done next.
@@ -28,17 +25,37 @@ class Fault(NamedTuple):
 def plan(seed: int, targets: Mapping[str, Sequence[int] | None]) -> Iterator[Fault]:
     """Faults without end: every kind once, in an order of the seed's, then all of them again.
 
+    Without a kind there are none.
+
     Args:
         seed: of the order, and of the nodes that are hit.
         targets: indexes of the nodes that each kind can hit, None for a kind that hits none.
     """
     chance = random.Random(seed)
     kinds = sorted(targets)
-    while True:
+    while kinds:
         chance.shuffle(kinds)
         for kind in kinds:
             nodes = targets[kind]
             yield Fault(kind, None if nodes is None else chance.choice(nodes))
+
+
+def chosen(
+    targets: Mapping[str, tuple[int, ...] | None], only: Sequence[str]
+) -> dict[str, tuple[int, ...] | None]:
+    """The kinds that have one of `only` in their name; all of them where that is empty.
+
+    Raises:
+        SystemExit: one of `only` is in no name.
+    """
+    for part in only:
+        if not any(part in kind for kind in targets):
+            raise SystemExit(f"no fault here has {part!r} in its name: {', '.join(targets)}")
+    return {
+        kind: nodes
+        for kind, nodes in targets.items()
+        if not only or any(part in kind for part in only)
+    }
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,14 @@ class Recovery:
         )
 
 
+def quiet_s(recoveries: Sequence[Recovery], least_s: float) -> float:
+    """How long nothing is broken after the last of them: a quarter of the time in all."""
+    if not recoveries:
+        return least_s
+    last = recoveries[-1]
+    return max(least_s, (last.lasted_s + (last.back_s or 0.0)) / 3)
+
+
 def table(recoveries: Sequence[Recovery]) -> list[str]:
     """Times to recover, a line for each kind of fault."""
     lines = [f"{'fault':<22} {'times':>5} {'median':>8} {'worst':>8}  503s   504s"]
@@ -90,17 +115,3 @@ def table(recoveries: Sequence[Recovery]) -> list[str]:
 def not_back(recoveries: Sequence[Recovery]) -> list[str]:
     """The faults after which a node did not come back by itself."""
     return [f"did not recover: {r.line().strip()}" for r in recoveries if r.back_s is None]
-
-
-def acknowledged(history: Sequence[Operation]) -> list[Operation]:
-    """The writes that a client was told to have had their effect."""
-    return [operation for operation in history if operation.fate == "done"]
-
-
-def lost(history: Sequence[Operation], model: Model) -> list[Operation]:
-    """Those of them that the topic does not have, or has without effect."""
-    return [
-        operation
-        for operation in acknowledged(history)
-        if model.outcomes.get(operation.event or "") != (operation.position, "applied")
-    ]

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from clusterlite.testing.faults.check_model import POISON
-
 COPIES_MAX: Final = 50
+POISON: Final = "poison-"
+"""What the ids of records begin with that no node may apply."""
+
 _WAIT_S: Final = 20.0
 
 

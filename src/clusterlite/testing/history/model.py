@@ -85,6 +85,7 @@ class Model:
         self._time_ms = 0
         self._marks: list[tuple[int, int]] = []
         self._past: defaultdict[tuple[str, str], list[tuple[int, Cell | None]]] = defaultdict(list)
+        self._keys: defaultdict[str, set[str]] = defaultdict(set)
         for record in records:
             self.feed(record)
 
@@ -103,7 +104,7 @@ class Model:
 
     def keys(self, table: str) -> list[str]:
         """The keys that ever were in a table, in order."""
-        return sorted(key for name, key in self._past if name == fold(table))
+        return sorted(self._keys.get(fold(table), ()))
 
     # Feeding.
 
@@ -124,7 +125,9 @@ class Model:
             self._newest[outcome.event] = outcome
             self.outcomes.setdefault(outcome.event, outcome)
         for table, key, cell in outcome.written:
-            self._past[fold(table), key].append((record.position, cell))
+            name = fold(table)
+            self._past[name, key].append((record.position, cell))
+            self._keys[name].add(key)
         self._advance(record)
         return outcome
 
