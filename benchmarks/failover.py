@@ -22,8 +22,8 @@ from uuid import uuid4
 
 from benchmarks.nodes import Missing, Place, answers, call, seed, serve, until_equal, wait
 from benchmarks.report import Sample, Samples
-from tools.kafka import free_ports
-from tools.nginx import Nginx, NginxMissing
+from clusterlite.testing.cluster.kafka import free_ports
+from clusterlite.testing.cluster.nginx import Nginx, NginxMissing
 
 CLIENTS: Final = 4
 """Of each kind."""
