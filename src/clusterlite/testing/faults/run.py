@@ -38,6 +38,7 @@ from clusterlite.testing.faults.clock import find_faketime, own_clock
 from clusterlite.testing.faults.cluster_check import SHOWN_MAX, Check
 from clusterlite.testing.faults.disk import DiskMissing, loop_disk, small_disk
 from clusterlite.testing.faults.faults import Faults, Parts
+from clusterlite.testing.faults.network import NetworkMissing, enter_own_network
 from clusterlite.testing.faults.plan import (
     Fault,
     Recovery,
@@ -107,6 +108,11 @@ def _parts(folder: Path, opened: ExitStack) -> Parts:
         print("LEFT OUT: faults at system calls, which take strace, and root")
     else:
         parts = parts._replace(traced=True)
+    try:
+        enter_own_network()
+        parts = parts._replace(filtered=True)
+    except NetworkMissing as missing:
+        print(f"LEFT OUT: packets lost, since there is no network of its own: {missing}")
     if find_faketime() is None:
         print("LEFT OUT: clock jumps, which take libfaketime")
     else:
@@ -163,10 +169,10 @@ class FaultRun:
         count, took = len(self._load.history), time.monotonic() - self._begun
         print(f"{count} operations in {took:.0f} s ({count / took:.0f}/s); comparing …", flush=True)
         check = Check(self._cluster.folder / "state.json", self._load)
-        wrong = await check.judge() + not_back(recoveries)
+        wrong = await check.judge() + not_back(recoveries) + self._faults.wrong
         gone = lost(self._load.history, check.model)
         wrong += [f"acknowledged, and lost: {operation}" for operation in gone]
-        print("\n".join(table(recoveries)))
+        print("\n".join(table(recoveries) + self._faults.told()))
         print(f"acknowledged {len(acknowledged(self._load.history))}, lost {len(gone)}")
         return wrong
 
