@@ -30,6 +30,9 @@ MISSED_MIN: Final = 50
 """Records that a stopped node has missed before the log is trimmed."""
 
 _ASK_WAIT_S: Final = 30.0
+_SILENT: Final = 0
+"""Of librdkafka: brokers that are stopped are none of its news."""
+
 _SETTINGS: Final = {
     "cleanup.policy": "delete",
     "retention.ms": "-1",
@@ -79,8 +82,7 @@ class Logs:
         """Everything else of the brokers stays; nothing can be written between copy and delete."""
         with self._another_log(), self._cut_off():
             self._kafka.start()
-            admin = AdminClient({"bootstrap.servers": self._kafka.address})
-            admin.delete_topics([TOPIC])[TOPIC].result(_ASK_WAIT_S)
+            self._admin().delete_topics([TOPIC])[TOPIC].result(_ASK_WAIT_S)
             self._open_links()
             self._all(self._wait_no_topic)
 
@@ -90,8 +92,7 @@ class Logs:
             self._kafka.wipe()
             self._kafka.start()
             topic = NewTopic(TOPIC, 1, len(self._kafka.brokers), config=_SETTINGS)
-            admin = AdminClient({"bootstrap.servers": self._kafka.address})
-            admin.create_topics([topic])[TOPIC].result(_ASK_WAIT_S)
+            self._admin().create_topics([topic])[TOPIC].result(_ASK_WAIT_S)
             self._open_links()
             self._all(lambda node: self._operator.wait_halt(node, "wrong_log"))
         self._all(lambda node: self._operator.restart_halted(node, "the right log put back"))
@@ -193,8 +194,12 @@ class Logs:
             found = self._operator.wait_state(node, "log_unreachable", "halted")
         self._operator.seen["waits: no such topic"] += 1
 
+    def _admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self._kafka.address, "log_level": _SILENT})
+
     def _end(self) -> int:
-        consumer = Consumer({"bootstrap.servers": self._kafka.address, "group.id": "faults"})
+        settings = {"bootstrap.servers": self._kafka.address, "group.id": "faults"}
+        consumer = Consumer({**settings, "log_level": _SILENT})
         try:
             _, end = consumer.get_watermark_offsets(TopicPartition(TOPIC, 0), timeout=_ASK_WAIT_S)
             return int(end)
@@ -202,7 +207,6 @@ class Logs:
             consumer.close()
 
     def _trim(self, position: int) -> None:
-        admin = AdminClient({"bootstrap.servers": self._kafka.address})
         asked = TopicPartition(TOPIC, 0, position)
-        for done in admin.delete_records([asked]).values():
+        for done in self._admin().delete_records([asked]).values():
             done.result(_ASK_WAIT_S)
