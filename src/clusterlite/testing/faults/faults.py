@@ -12,8 +12,11 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from confluent_kafka import KafkaException
+
+from clusterlite.testing.cluster.broker import KafkaNotStarted
 from clusterlite.testing.cluster.nodes import Cluster, ClusterNode
 from clusterlite.testing.faults.brokers import Brokers
 from clusterlite.testing.faults.calls import Calls
@@ -28,6 +31,8 @@ from clusterlite.testing.faults.network import Network
 from clusterlite.testing.faults.operator import Kind, Maker, NotAsExpected, Operator
 from clusterlite.testing.faults.plan import Fault
 from clusterlite.testing.faults.processes import Processes
+
+_NOT_MADE: Final = (RuntimeError, OSError, KafkaException, KafkaNotStarted)
 
 
 class Parts(NamedTuple):
@@ -108,6 +113,9 @@ class Faults:
             self._kinds[fault.kind].make(fault.node or 0)
         except NotAsExpected as found:
             self.wrong.append(f"{fault.kind}: {found}")
+            self.heal()
+        except _NOT_MADE as found:
+            self.wrong.append(f"{fault.kind}: it could not be made: {found!r}")
             self.heal()
         return time.monotonic() - begun
 

@@ -82,7 +82,8 @@ class Logs:
         """Everything else of the brokers stays; nothing can be written between copy and delete."""
         with self._another_log(), self._cut_off():
             self._kafka.start()
-            self._admin().delete_topics([TOPIC])[TOPIC].result(_ASK_WAIT_S)
+            admin = self._admin()  # kept, since it ends with its last reference
+            admin.delete_topics([TOPIC])[TOPIC].result(_ASK_WAIT_S)
             self._open_links()
             self._all(self._wait_no_topic)
 
@@ -92,7 +93,8 @@ class Logs:
             self._kafka.wipe()
             self._kafka.start()
             topic = NewTopic(TOPIC, 1, len(self._kafka.brokers), config=_SETTINGS)
-            self._admin().create_topics([topic])[TOPIC].result(_ASK_WAIT_S)
+            admin = self._admin()
+            admin.create_topics([topic])[TOPIC].result(_ASK_WAIT_S)
             self._open_links()
             self._all(lambda node: self._operator.wait_halt(node, "wrong_log"))
         self._all(lambda node: self._operator.restart_halted(node, "the right log put back"))
@@ -208,5 +210,6 @@ class Logs:
 
     def _trim(self, position: int) -> None:
         asked = TopicPartition(TOPIC, 0, position)
-        for done in self._admin().delete_records([asked]).values():
+        admin = self._admin()
+        for done in admin.delete_records([asked]).values():
             done.result(_ASK_WAIT_S)
