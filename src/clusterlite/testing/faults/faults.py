@@ -23,6 +23,7 @@ from clusterlite.testing.faults.calls import Calls
 from clusterlite.testing.faults.clock import Clock
 from clusterlite.testing.faults.disk import LoopDisk
 from clusterlite.testing.faults.disks import Disks
+from clusterlite.testing.faults.embedded import Embedded
 from clusterlite.testing.faults.files import Files
 from clusterlite.testing.faults.folders import Folders
 from clusterlite.testing.faults.limits import Limits
@@ -86,6 +87,7 @@ class Faults:
             disks,
             Files(operator, chance),
             Folders(operator, folder),
+            Embedded(operator, chance, folder, traced=parts.traced),
             Limits(operator),
         ]
         # In this order: a broker that has another's data must not be started with it.

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -202,9 +202,17 @@ class Logs:
     def _end(self) -> int:
         settings = {"bootstrap.servers": self._kafka.address, "group.id": "faults"}
         consumer = Consumer({**settings, "log_level": _SILENT})
+        deadline = time.monotonic() + _ASK_WAIT_S
         try:
-            _, end = consumer.get_watermark_offsets(TopicPartition(TOPIC, 0), timeout=_ASK_WAIT_S)
-            return int(end)
+            while True:
+                try:
+                    found = consumer.get_watermark_offsets(TopicPartition(TOPIC, 0), timeout=5)
+                    return int(found[1])
+                except KafkaException:
+                    # Brokers that were just started may have no leader yet.
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.1)
         finally:
             consumer.close()
 

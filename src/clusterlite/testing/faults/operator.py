@@ -137,6 +137,10 @@ class Operator:
 
     # What nodes say.
 
+    def status_of(self, node: ClusterNode) -> dict[str, Any]:
+        """Of any node, one beside the cluster too; an empty one where it does not answer."""
+        return self._status(node)
+
     def wait_state(self, index: int, *states: str, wait_s: float = STATE_WAIT_S) -> dict[str, Any]:
         """Return its status once it is in one of these states.
 
@@ -201,7 +205,7 @@ class Operator:
 
     def verify(self, data: Path) -> tuple[str, dict[str, Any]]:
         """What `clusterlite verify` says of a replica: good, damaged or unreadable; and what of."""
-        done = self._clusterlite("verify", str(data), "--json")
+        done = self.clusterlite("verify", str(data), "--json")
         try:
             found: dict[str, Any] = json.loads(done.stdout)
         except ValueError:
@@ -226,7 +230,7 @@ class Operator:
             NotAsExpected: it refused.
         """
         node = self.stop(index)
-        done = self._clusterlite("reset", "--data", str(node.data), "--yes")
+        done = self.clusterlite("reset", "--data", str(node.data), "--yes")
         if done.returncode != 0:
             raise NotAsExpected(f"reset of {node.name} refused: {done.stderr.strip()}")
         self.seen["cure clusterlite reset"] += 1
@@ -237,7 +241,8 @@ class Operator:
         self.restart(index)
         self.seen[f"cure {cure}"] += 1
 
-    def _clusterlite(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def clusterlite(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the product."""
         command = [sys.executable, "-m", "clusterlite", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
