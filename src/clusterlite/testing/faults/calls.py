@@ -20,6 +20,7 @@ CALLS_MAX: Final = 40
 """A fault strikes at one of the next so many calls."""
 
 STRIKE_WAIT_S: Final = 30.0
+DETACH_WAIT_S: Final = 5.0
 SLOW_S: Final = 10.0
 DELAY_US: Final = 50_000
 FULL_S: Final = 5.0
@@ -121,8 +122,17 @@ def injected(pid: int, calls: str, fault: str) -> Iterator[None]:
             raise RuntimeError(f"strace did not attach to {pid}: {said.strip()}")
         yield
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            tracer.terminate()
+        _detach(tracer)
+
+
+def _detach(tracer: subprocess.Popen[str]) -> None:
+    """In order, since a call may be under way; strace may wait for ever for one that it killed."""
+    with contextlib.suppress(ProcessLookupError):
+        tracer.terminate()
+    try:
+        tracer.communicate(timeout=DETACH_WAIT_S)
+    except subprocess.TimeoutExpired:
+        tracer.kill()
         tracer.communicate()
 
 
