@@ -28,7 +28,7 @@ ANSWER_TIMEOUT_S = 3.0
 ALARM_TIMEOUT_S = 1.0
 """How much longer than asked a `read` may take to find out that it is cut off."""
 
-FAILURES_MAX = 10
+FAILURES_MAX = 3
 """Questions that fail in a row before they are asked over a new connection."""
 
 LEADER_WAIT_S = 1.0

@@ -29,6 +29,9 @@ OLDER_S: Final = 5.0
 MISSED_MIN: Final = 50
 """Records that a stopped node has missed before the log is trimmed."""
 
+HALT_WAIT_S: Final = 120.0
+"""Brokers start meanwhile, and clients find out that their connections are gone."""
+
 _ASK_WAIT_S: Final = 30.0
 _SILENT: Final = 0
 """Of librdkafka: brokers that are stopped are none of its news."""
@@ -96,7 +99,7 @@ class Logs:
             admin = self._admin()
             admin.create_topics([topic])[TOPIC].result(_ASK_WAIT_S)
             self._open_links()
-            self._all(lambda node: self._operator.wait_halt(node, "wrong_log"))
+            self._all(lambda node: self._operator.wait_halt(node, "wrong_log", wait_s=HALT_WAIT_S))
         self._all(lambda node: self._operator.restart_halted(node, "the right log put back"))
 
     def _rewind(self) -> None:
@@ -112,7 +115,7 @@ class Logs:
         with self._another_log():
             self._put_back("older")
             self._kafka.start()
-            self._all(lambda node: self._operator.wait_halt(node, "log_rewound", "wrong_log"))
+            self._all(lambda node: self._wait_rewound(node))
         self._all(lambda node: self._operator.restart_halted(node, "the newer log put back"))
 
     def _trim_past(self, node: int) -> None:
@@ -132,7 +135,7 @@ class Logs:
             self._trim(self._end() - self._chance.randint(0, MISSED_MIN // 10))
             behind.held = False
             self._operator.cluster.links[node].set("open")
-            self._operator.wait_halt(node, "log_gap")
+            self._operator.wait_halt(node, "log_gap", wait_s=HALT_WAIT_S)
         self._operator.restart_halted(node, "the whole log put back")
 
     # The other log, and the way back.
@@ -186,6 +189,10 @@ class Logs:
     def _all(self, do: Callable[[int], object]) -> None:
         for node in self._operator.every:
             do(node)
+
+    def _wait_rewound(self, node: int) -> None:
+        """Another record may stand at the position of a replica by now: another node's barrier."""
+        self._operator.wait_halt(node, "log_rewound", "wrong_log", wait_s=HALT_WAIT_S)
 
     def _wait_no_topic(self, node: int) -> None:
         found = self._operator.wait_state(node, "log_unreachable", "halted")
