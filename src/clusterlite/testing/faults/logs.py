@@ -115,7 +115,7 @@ class Logs:
         with self._another_log():
             self._put_back("older")
             self._kafka.start()
-            self._all(lambda node: self._wait_rewound(node))
+            self._all(self._wait_rewound)
         self._all(lambda node: self._operator.restart_halted(node, "the newer log put back"))
 
     def _trim_past(self, node: int) -> None:
