@@ -169,8 +169,11 @@ class KafkaFollower:
     def _check_reachable(self) -> None:
         """After lost connections silence may mean either: an answer to a question tells."""
         if self._cut_off:
-            self._ask_bounds(ALARM_TIMEOUT_S)
+            bounds = self._ask_bounds(ALARM_TIMEOUT_S)
             self._cut_off = False
+            if self._at is not None and self._at > bounds.end:
+                truncated = KafkaError(KafkaError._LOG_TRUNCATION)
+                raise out_of_range(self._topic, self._at, bounds, truncated)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
