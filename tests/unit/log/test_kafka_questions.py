@@ -1,4 +1,4 @@
-"""The second connection to Kafka: when it is made anew."""
+"""What is found out over the second connection to Kafka, and when it is made anew."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from clusterlite.errors import LogUnavailable
+from clusterlite.errors import Halt, LogUnavailable
 from clusterlite.log import kafka_reader
-from clusterlite.log.kafka_reader import FAILURES_MAX, KafkaQuestions
+from clusterlite.log.base import Bounds
+from clusterlite.log.kafka_reader import FAILURES_MAX, KafkaFollower, KafkaQuestions
 
 
 class Stuck:
@@ -49,3 +50,19 @@ def test_questions_that_fail_again_and_again_are_asked_over_a_new_connection(
     for _ in range(2 * FAILURES_MAX):
         questions.bounds()
     assert len(Stuck.made) == 2
+
+
+@pytest.mark.parametrize(("end", "rewound"), [(4, True), (9, False), (12, False)])
+def test_a_follower_that_was_cut_off_tells_a_log_that_ends_before_its_place(
+    monkeypatch: pytest.MonkeyPatch, end: int, rewound: bool
+) -> None:
+    monkeypatch.setattr(Stuck, "made", [], raising=False)
+    monkeypatch.setattr(kafka_reader, "Consumer", Stuck)
+    follower = KafkaFollower({}, "events", lambda _timeout_s: Bounds(0, end))
+    follower._at = 9
+    follower._on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    if rewound:
+        with pytest.raises(Halt, match="log_rewound"):
+            follower._check_reachable()
+    else:
+        follower._check_reachable()
