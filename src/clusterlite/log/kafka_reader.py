@@ -28,6 +28,9 @@ ANSWER_TIMEOUT_S = 3.0
 ALARM_TIMEOUT_S = 1.0
 """How much longer than asked a `read` may take to find out that it is cut off."""
 
+FAILURES_MAX = 3
+"""Questions that fail in a row before they are asked over a new connection."""
+
 LEADER_WAIT_S = 1.0
 """How much longer the first `read` may take, where the brokers do not answer."""
 
@@ -166,8 +169,11 @@ class KafkaFollower:
     def _check_reachable(self) -> None:
         """After lost connections silence may mean either: an answer to a question tells."""
         if self._cut_off:
-            self._ask_bounds(ALARM_TIMEOUT_S)
+            bounds = self._ask_bounds(ALARM_TIMEOUT_S)
             self._cut_off = False
+            if self._at is not None and self._at > bounds.end:
+                truncated = KafkaError(KafkaError._LOG_TRUNCATION)
+                raise out_of_range(self._topic, self._at, bounds, truncated)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
@@ -214,12 +220,17 @@ class KafkaQuestions:
         self._no_topic = no_topic
         self._lock = threading.Lock()
         self._closed = False
-        self._consumer = Consumer(config | {"error_cb": lambda _: None})
+        self._config = config | {"error_cb": lambda _: None}
+        self._consumer = Consumer(self._config)
+        self._failed = 0
 
     def bounds(self, timeout_s: float = ANSWER_TIMEOUT_S) -> Bounds:
         """As the port's `bounds`."""
         with self._lock:
             self._check_open()
+            if self._failed >= FAILURES_MAX:
+                self._connect_anew()
+            self._failed += 1
             self._consumer.poll(0)
             try:
                 found = self._consumer.get_watermark_offsets(
@@ -231,7 +242,18 @@ class KafkaQuestions:
                 raise unavailable(self._topic, "its bounds", error.args[0]) from error
             if found is None:
                 raise unavailable(self._topic, "its bounds", "no answer in time")
+            self._failed = 0
             return Bounds(found[0], found[1])
+
+    def _connect_anew(self) -> None:
+        """Forget what this client has learnt of the brokers.
+
+        It ignores a leader of an earlier epoch than it has seen: for good, where they came back
+        with an older copy of their data. A new client has seen none.
+        """
+        self._consumer.close()
+        self._consumer = Consumer(self._config)
+        self._failed = 0
 
     def peek(self, position: int) -> Record | None:
         """As the port's `peek`."""

@@ -107,11 +107,16 @@ class KafkaBroker:
         """Whether its process lives; a paused one does."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def data(self) -> Path:
+        """The folder of its data: all that it remembers."""
+        return self.folder / "data"
+
     def format(
         self, cluster_id: str, voters: str, controller_port: int, doors: Sequence[Door] = ()
     ) -> None:
         """Write the settings and an empty data folder."""
-        shutil.rmtree(self.folder / "data", ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = PROPERTIES.format(
             node=self.node,
@@ -124,7 +129,7 @@ class KafkaBroker:
                 f",DOOR{n}://{HOST}:{door.advertised}" for n, door in enumerate(doors)
             ),
             protocols="".join(f",DOOR{n}:PLAINTEXT" for n in range(len(doors))),
-            data=self.folder / "data",
+            data=self.data,
         )
         self._settings.write_text(settings)
         tool = [

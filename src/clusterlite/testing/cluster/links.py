@@ -6,8 +6,10 @@
         links.set("open")
 
 A cut link is a network that lost every packet: connections stay, and what was sent arrives once
-it is open again. A deaf one lets the node speak and not hear; when it opens, its connections are
-reset, so that what the brokers had answered is lost for good.
+it is open again. A deaf one lets the node speak and not hear, a mute one hear and not speak; when
+they open, their connections are reset, so that what one side had said is lost for good. A half-open
+one has no brokers behind it any more, and the node is not told: its connections stay, and nobody
+answers.
 """
 
 from __future__ import annotations
@@ -21,8 +23,11 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Final, Self
 
-MODES: Final = frozenset({"open", "cut", "deaf", "slow", "refused"})
+MODES: Final = frozenset({"open", "cut", "deaf", "mute", "half-open", "slow", "refused"})
 SLOW_S: Final = 0.2
+_LOSING: Final = frozenset({"deaf", "mute", "half-open"})
+"""What was held back in these never arrives."""
+
 _CHUNK_BYTES: Final = 65_536
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: a close sends a reset."""
@@ -32,12 +37,15 @@ class Links:
     """All links of one node; they share a mode. Runs on a thread of its own."""
 
     def __init__(self) -> None:
+        self.ports: list[int] = []
+        """Of the doors, where the node connects."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._mode = "open"
         self._changed = asyncio.Event()
         self._servers: list[asyncio.Server] = []
         self._writers: set[asyncio.StreamWriter] = set()
+        self._far: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
@@ -65,6 +73,7 @@ class Links:
             server = await asyncio.start_server(accepted, "127.0.0.1", port)
             self._servers.append(server)
             found: int = server.sockets[0].getsockname()[1]
+            self.ports.append(found)
             return found
 
         return int(self._run(listen()))
@@ -80,8 +89,11 @@ class Links:
 
         async def change() -> None:
             before, self._mode = self._mode, mode
-            if mode == "refused" or before == "deaf":
+            if mode == "refused" or before in _LOSING:
                 for writer in list(self._writers):
+                    _reset(writer)
+            elif mode == "half-open":
+                for writer in list(self._far):
                     _reset(writer)
             self._changed.set()
             self._changed = asyncio.Event()
@@ -110,19 +122,22 @@ class Links:
         try:
             if self._mode == "refused":
                 return
-            await self._passes("cut")
+            await self._passes("cut", "half-open")
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target_port)
             self._writers.add(far_writer)
+            self._far.add(far_writer)
             try:
                 await asyncio.gather(
-                    self._pump(reader, far_writer, ("cut",)),
+                    self._pump(reader, far_writer, ("cut", "mute")),
                     self._pump(far_reader, writer, ("cut", "deaf")),
                 )
             finally:
                 self._writers.discard(far_writer)
+                self._far.discard(far_writer)
                 _reset(far_writer)
         except (OSError, EOFError):
-            pass  # one side is gone: so is the connection
+            # One side is gone: so is the connection, once the other may know of it.
+            await self._passes("half-open")
         finally:
             self._tasks.discard(task)
             self._writers.discard(writer)

@@ -61,6 +61,16 @@ class ClusterNode:
         self.held = False
         """Nobody starts it again, for as long as this is set."""
 
+    def beside(self, name: str, folder: Path, port: int) -> ClusterNode:
+        """Another node on the same log, of which the cluster knows nothing.
+
+        Args:
+            name: of the node, and of its data folder.
+            folder: where that stands.
+            port: to listen on.
+        """
+        return ClusterNode(name, folder, port, self._log, self._entities)
+
     def start(self) -> None:
         """Start its tree."""
         command = [

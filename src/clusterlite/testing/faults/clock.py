@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Final
+
+from clusterlite.testing.faults.operator import Kind
+
+JUMP_S: Final = 3.0
+JUMPS: Final = ("+3700", "-3700", "+0")
 
 _LIBRARIES: Final = (
     "/usr/lib/*/faketime/libfaketimeMT.so.1",
@@ -37,3 +43,29 @@ def own_clock(file: Path) -> dict[str, str]:
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
+
+
+class Clock:
+    """Faults of the clock of one node.
+
+    Args:
+        node: its index.
+        file: that says how far its clock is off.
+    """
+
+    def __init__(self, node: int, file: Path) -> None:
+        self._node = node
+        self._file = file
+
+    def kinds(self) -> dict[str, Kind]:
+        """What can be made here."""
+        return {"clock jumps": Kind(lambda _: self._jump(), (self._node,))}
+
+    def _jump(self) -> None:
+        for jump in JUMPS:
+            self._file.write_text(f"{jump}\n")
+            time.sleep(JUMP_S)
+
+    def heal(self) -> None:
+        """Let the clock be right."""
+        self._file.write_text("+0\n")

@@ -1,14 +1,10 @@
-"""Disks that fail: one that can be filled, one that loses its power, and system calls that fail.
-
-All of it takes root: a mount, or another process's system calls.
-"""
+"""Disks that fail: one that can be filled, one that loses its power. Both take root: a mount."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import random
 import struct
 import subprocess
 import time
@@ -20,9 +16,6 @@ from typing import Final
 DISK_SIZE: Final = "256m"
 IMAGE_BYTES: Final = 512 * 1024 * 1024
 UNMOUNT_WAIT_S: Final = 10.0
-INJECT_WAIT_S: Final = 30.0
-CALLS_MAX: Final = 40
-"""A fault strikes at one of the next so many writes."""
 
 _CHUNK: Final = bytes(1 << 20)
 _SHUT_DOWN: Final = 0x8004587D
@@ -127,34 +120,6 @@ def fill(balloon: Path, until: Callable[[], bool], wait_s: float) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"nobody took note of the full disk {balloon.parent}")
         time.sleep(0.05)
-
-
-def inject(pid: int, fault: str, chance: random.Random, done: Callable[[], bool]) -> None:
-    """Have one of a process's next writes fail, or be its last, until a condition holds.
-
-    Args:
-        pid: of the process.
-        fault: as strace spells it: `error=EIO` or `signal=SIGKILL`.
-        chance: picks the write.
-        done: whether the fault has struck.
-
-    Raises:
-        RuntimeError: strace could not attach, or nothing struck in time.
-    """
-    when = chance.randint(1, CALLS_MAX)
-    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-p", str(pid)]
-    command += ["-e", f"inject=pwrite64:{fault}:when={when}"]
-    tracer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + INJECT_WAIT_S
-    try:
-        while not done():
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{fault} at write {when} of process {pid} did not strike")
-            time.sleep(0.02)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            tracer.terminate()
-        tracer.communicate()
 
 
 def _run(*command: str) -> None:

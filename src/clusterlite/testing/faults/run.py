@@ -41,6 +41,7 @@ from clusterlite.testing.faults.clock import find_faketime, own_clock
 from clusterlite.testing.faults.disk import DiskMissing, loop_disk, small_disk
 from clusterlite.testing.faults.faults import Faults, Parts
 from clusterlite.testing.faults.judge import Judgement
+from clusterlite.testing.faults.network import NetworkMissing, enter_own_network
 from clusterlite.testing.faults.plan import (
     Fault,
     Recovery,
@@ -138,6 +139,11 @@ def _parts(folder: Path, opened: ExitStack) -> Parts:
         print("LEFT OUT: faults at system calls, which take strace, and root")
     else:
         parts = parts._replace(traced=True)
+    try:
+        enter_own_network()
+        parts = parts._replace(filtered=True)
+    except NetworkMissing as missing:
+        print(f"LEFT OUT: packets lost, since there is no network of its own: {missing}")
     if find_faketime() is None:
         print("LEFT OUT: clock jumps, which take libfaketime")
     else:
@@ -194,9 +200,9 @@ class FaultRun:
         await load
         count, took = len(self._load.recorder), time.monotonic() - self._begun
         print(f"{count} operations in {took:.0f} s ({count / took:.0f}/s); comparing …", flush=True)
-        wrong = await judgement.judge() + not_back(recoveries)
+        wrong = await judgement.judge() + not_back(recoveries) + self._faults.wrong
         await self._load.close()
-        print("\n".join(table(recoveries)))
+        print("\n".join(table(recoveries) + self._faults.told()))
         if wrong or self._keep:
             print(f"kept for another look: {judgement.keep(KEPT / str(self._seed), wrong)}")
         return wrong
