@@ -68,3 +68,11 @@ class _File(apsw.VFSFile):
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
         self._system.check("sync", self._name)
         super().xSync(flags)
+
+    def xLock(self, level: int) -> None:  # noqa: N802 - SQLite's name
+        try:
+            super().xLock(level)
+        except apsw.IOError as error:
+            # A file that was opened to be read cannot be locked to be written, which SQLite tries
+            # and passes over as it closes. Seen through this class it would be an exception.
+            raise apsw.BusyError from error

@@ -199,7 +199,7 @@ def broken_bytes_halt(switch: Switch) -> None:
     def strictly(value: bytes, position: int) -> Any:
         event = decode(value, position)
         if event is None:
-            raise Halt("internal", f"the record at {position} cannot be read", "None")
+            raise Halt("internal", f"the record at {position} cannot be read", "none: it is a bug")
         return event
 
     decode = switch.set(codec, "decode", strictly)

@@ -145,7 +145,11 @@ def failed_fsync_tried_again(switch: Switch) -> None:
     """After an I/O error of a commit the same process goes on."""
 
     def passing(error: apsw.Error) -> Any:
-        return Strained(str(error), "None") if isinstance(error, apsw.IOError) else told(error)
+        return (
+            Strained(str(error), "none: it is a bug")
+            if isinstance(error, apsw.IOError)
+            else told(error)
+        )
 
     told = switch.set(follower, "classified", passing)
 
