@@ -128,7 +128,7 @@ class KafkaProducer:
         self._desk.wake()
         if self._thread.ident is not None:
             self._thread.join()
-        self._purge()
+        _purge(self._producer)
         # Its callbacks make a cycle: let go of the connections now, not when it is collected.
         del self._producer
         self._fail_waiting_tails()
@@ -222,16 +222,17 @@ class KafkaProducer:
             self._gate.probe_ended(refused)
 
     def _renew(self) -> None:
-        """Replace a producer that is dead for good, or that finds no leader any more."""
-        self._purge()
+        """Replace a producer that is dead for good, or that finds no leader any more.
+
+        What is handed over meanwhile goes to the next one: the reports that end the first one may
+        open the gate.
+        """
+        fresh = Producer(self._config)
         with self._hand_over_lock:
-            self._producer = Producer(self._config)
+            before, self._producer = self._producer, fresh
+        _purge(before)
         self._fatal = False
         self._gate.producer_is_new()
-
-    def _purge(self) -> None:
-        self._producer.purge()
-        self._producer.flush(PURGE_S_MAX)
 
     def _fail_waiting_tails(self) -> None:
         with self._tail_lock:
@@ -251,6 +252,11 @@ class KafkaProducer:
         lost = lost_leader(statistics, self._topic)
         if lost is not None:
             self._gate.shut_for(lost)
+
+
+def _purge(producer: Producer) -> None:
+    producer.purge()
+    producer.flush(PURGE_S_MAX)
 
 
 def _running() -> Future[int]:

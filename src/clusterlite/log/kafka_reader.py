@@ -170,10 +170,11 @@ class KafkaFollower:
         """After lost connections silence may mean either: an answer to a question tells."""
         if self._cut_off:
             bounds = self._ask_bounds(ALARM_TIMEOUT_S)
-            self._cut_off = False
             if self._at is not None and self._at > bounds.end:
+                # Still cut off: whoever asks what this log is may not get an answer just now.
                 truncated = KafkaError(KafkaError._LOG_TRUNCATION)
                 raise out_of_range(self._topic, self._at, bounds, truncated)
+            self._cut_off = False
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
@@ -251,8 +252,8 @@ class KafkaQuestions:
         It ignores a leader of an earlier epoch than it has seen: for good, where they came back
         with an older copy of their data. A new client has seen none.
         """
-        self._consumer.close()
-        self._consumer = Consumer(self._config)
+        before, self._consumer = self._consumer, Consumer(self._config)
+        before.close()
         self._failed = 0
 
     def peek(self, position: int) -> Record | None:
