@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import apsw
+
+from clusterlite.errors import Halt
 from clusterlite.http.cors import PREFLIGHT
 from clusterlite.http.entities import EntityRoutes
 from clusterlite.http.messages import (
@@ -24,11 +27,12 @@ from clusterlite.http.messages import (
     send_response,
     split_path,
 )
-from clusterlite.http.problems import CONTENT_TYPE, HttpError, of_exception
+from clusterlite.http.problems import CONTENT_TYPE, HttpError, from_error, of_exception
 from clusterlite.http.service import Service
 from clusterlite.http.system import SystemRoutes
 from clusterlite.http.writes import Write
 from clusterlite.node.answers import Answer
+from clusterlite.node.follower import classified
 from clusterlite.telemetry import get_logger
 
 _log = get_logger("clusterlite.http")
@@ -96,7 +100,7 @@ class App:
 
     def problem(self, request: Request, error: Exception) -> Response:
         """The answer to what went wrong."""
-        problem = of_exception(error)
+        problem = of_exception(error) or _unreadable(request, error)
         if problem is None:
             path = request.raw_path.decode("latin-1")
             _log.error("request_failed", method=request.method, path=path, exc_info=error)
@@ -179,3 +183,18 @@ class App:
                 self._service.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _unreadable(request: Request, error: Exception) -> HttpError | None:
+    """The answer to a read whose file fails under it; None where it is something else.
+
+    A write that fails so may have happened all the same: it is told as a defect, which says nothing
+    of its outcome.
+    """
+    if not isinstance(error, apsw.Error) or request.method not in {"GET", "HEAD"}:
+        return None
+    found = classified(error)
+    if not isinstance(found, Halt) or found.reason == "internal":
+        return None
+    _log.error("replica_unreadable", reason=found.reason, detail=found.detail, cure=found.cure)
+    return from_error(found)

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeGuard
 
+import apsw
+
 from clusterlite.core.names import fold
 from clusterlite.core.outcome import Outcome
 from clusterlite.core.schema import Table
@@ -140,7 +142,12 @@ class Reader:
         """The next read sees what is newest; nothing where nothing is held."""
         if self.holding:
             self.holding = False
-            self._connection.execute("COMMIT")
+            try:
+                self._connection.execute("COMMIT")
+            except apsw.Error:
+                # Nothing was written. Were it still open, no later read could begin.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
 
     def written(self, selection: Selection) -> tuple[int, int]:
         """The position of the snapshot, and that of the last event that wrote the table."""

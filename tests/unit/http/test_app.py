@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import apsw
 import pytest
 
 from clusterlite.core.registry import EntityRegistry
@@ -82,6 +83,23 @@ def test_without_a_node_process_it_lives_is_not_ready_and_says_why(service: Serv
     assert (status["state"], status["position"]) == ("node_down", -1)
     assert ask(service, "GET", "/-/openapi.json").status == 200
     assert ask(service, "GET", "/nope").status == 404
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(apsw.IOError("disk I/O error"), "replica_io"), (apsw.CorruptError("x"), "replica_corrupt")],
+)
+def test_a_read_whose_file_fails_is_503_with_the_reason_and_a_write_is_in_doubt(
+    service: Service, monkeypatch: pytest.MonkeyPatch, error: apsw.Error, code: str
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(Service, "table", fails)
+    read = ask(service, "GET", "/users")
+    assert (read.status, json.loads(read.body)["code"]) == (503, code)
+    assert "start the node again" in json.loads(read.body)["detail"]
+    assert ask(service, "POST", "/users", b"{}").status == 500
 
 
 @pytest.mark.parametrize("path", ["/users/x", "/-/openapi.json"])
