@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from clusterlite.node import engine
 from clusterlite.testing.simulator.known_bugs import KNOWN_BUGS, Switch, hunt
+
+DEFECTS = re.compile(r"\b(Type|Attribute|Name|Key|Index)Error\b")
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +23,7 @@ def test_a_known_bug_turns_a_run_red_that_is_green_without_it(
     with capsys.disabled():
         print(f"\n{name}: seed {found.seed}, {found.operations} operations: {found.violation[:90]}")
     assert found.seed is not None, f"{name} was not seen in {KNOWN_BUGS[name].seeds} seeds"
+    assert not DEFECTS.search(found.violation), f"the switch itself fails: {found.violation}"
     assert KNOWN_BUGS[name].trial(found.seed).violations == []
 
 

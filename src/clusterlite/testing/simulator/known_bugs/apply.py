@@ -212,7 +212,9 @@ def wrong_replica_goes_on(switch: Switch) -> None:
 
 def forged_checkpoint_believed(switch: Switch) -> None:
     """A replica that meets another's checkpoint that differs takes itself to be wrong."""
-    switch.set(derive, "_compared", lambda scratch, replica, mark: Derived(mark, -1, mark))
+    switch.set(
+        derive, "_compared", lambda _scratch, _replica, mark, *_: Derived(mark, -1, mark, mark)
+    )
 
 
 def two_partitions(switch: Switch) -> None:
