@@ -1,0 +1,110 @@
+"""The client where what answers is no node, or none answers definitely (I11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from clusterlite import NotServing, OutcomeUnknown
+from clusterlite.client import Client, client
+from clusterlite.client.address import Address, Answer
+
+NODE, OTHER = "http://node", "http://other"
+TOKEN = {"clusterlite-token": "c:7"}
+LOGIN = Answer(302, {"location": "https://login.example.com"}, b"<html>log in</html>")
+PAGE = Answer(200, {"content-type": "text/html"}, b"<html>we are back soon</html>")
+FOREIGN = Answer(404, {"content-type": "application/json"}, b'{"code": 404, "message": "no"}')
+CLUSTER = Answer(200, TOKEN, b'{"state": "ready"}')
+STARTING = Answer(200, {}, b'{"state": "starting"}')
+
+Asked = Callable[[str, str, str], Answer]
+"""What is at an address: its url, a method and a path, and the answer."""
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[[Asked], list[str]]:
+    """Say what each address answers; the list is of what was asked."""
+    monkeypatch.setattr(client, "SETTLE_S", 0.03)
+
+    def use(answer: Asked) -> list[str]:
+        asked: list[str] = []
+
+        def ask(self: Address, method: str, path: str, *_: Any) -> Answer:
+            asked.append(f"{method} {self.url}{path}")
+            return answer(self.url, method, path)
+
+        monkeypatch.setattr(Address, "ask", ask)
+        return asked
+
+    return use
+
+
+def of_nobody(found: Answer) -> Asked:
+    """All but the cluster's status is answered by something that is no node."""
+    return lambda _, __, path: CLUSTER if path == "/-/cluster" else found
+
+
+WRITES: dict[str, Callable[[Client], Any]] = {
+    "create": lambda c: c.create("users", {"name": "Ann"}),
+    "put": lambda c: c.put("users", "ann", {"name": "Ann"}),
+    "patch": lambda c: c.patch("users", "ann", {"name": "Ann"}),
+    "delete": lambda c: c.delete("users", "ann"),
+    "transaction": lambda c: c.transaction([]),
+}
+READS: dict[str, Callable[[Client], Any]] = {
+    "get": lambda c: c.get("users", "ann"),
+    "list": lambda c: c.list("users"),
+    "event": lambda c: c.event("e"),
+}
+
+
+@pytest.mark.parametrize("found", [LOGIN, PAGE, FOREIGN], ids=["login", "page", "foreign"])
+@pytest.mark.parametrize("write", WRITES)
+def test_a_write_that_no_node_answered_is_unknown(
+    answers: Callable[[Asked], list[str]], write: str, found: Answer
+) -> None:
+    answers(of_nobody(found))
+    with Client([NODE], timeout_s=0.03) as client, pytest.raises(OutcomeUnknown):
+        WRITES[write](client)
+
+
+@pytest.mark.parametrize("found", [LOGIN, PAGE, FOREIGN], ids=["login", "page", "foreign"])
+@pytest.mark.parametrize("read", READS)
+def test_a_read_that_no_node_answered_has_no_answer(
+    answers: Callable[[Asked], list[str]], read: str, found: Answer
+) -> None:
+    answers(of_nobody(found))
+    with (
+        Client([NODE], timeout_s=0.03) as client,
+        pytest.raises(NotServing, match=f"{found.status}, which is no node's answer"),
+    ):
+        READS[read](client)
+
+
+@pytest.mark.parametrize("at_other", [LOGIN, PAGE, FOREIGN, STARTING])
+def test_what_is_no_node_or_has_no_log_yet_is_passed_over_for_the_next_address(
+    answers: Callable[[Asked], list[str]], at_other: Answer
+) -> None:
+    def answer(url: str, method: str, _: str) -> Answer:
+        if url == OTHER:
+            return at_other
+        return Answer(204, TOKEN, b"") if method == "DELETE" else CLUSTER
+
+    asked = answers(answer)
+    with Client([OTHER, NODE], timeout_s=5) as client:
+        client.delete("users", "ann")
+    assert asked[0] == f"GET {OTHER}/-/cluster"
+    assert asked[-1] == f"DELETE {NODE}/users/ann"
+
+
+def test_a_cluster_without_a_log_yet_is_said_to_start(
+    answers: Callable[[Asked], list[str]],
+) -> None:
+    answers(lambda *_: STARTING)
+    with (
+        Client([NODE], timeout_s=0.03) as client,
+        pytest.raises(NotServing, match="the node has found no log yet: starting"),
+    ):
+        client.create("users", {"name": "Ann"})
