@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from clusterlite import NotServing, OutcomeUnknown
+from clusterlite import InputError, NotServing, OutcomeUnknown
 from clusterlite.client import Client, client
-from clusterlite.client.address import Address, Answer
+from clusterlite.client.address import PROBLEMS, Address, Answer
 
 NODE, OTHER = "http://node", "http://other"
 TOKEN = {"clusterlite-token": "c:7"}
@@ -21,6 +22,11 @@ STARTING = Answer(200, {}, b'{"state": "starting"}')
 
 Asked = Callable[[str, str, str], Answer]
 """What is at an address: its url, a method and a path, and the answer."""
+
+
+def problem(status: int, code: str, **more: Any) -> Answer:
+    document = {"type": f"{PROBLEMS}#{code}", "code": code, "detail": f"it is {code}", **more}
+    return Answer(status, {}, json.dumps(document).encode())
 
 
 @pytest.fixture
@@ -108,3 +114,21 @@ def test_a_cluster_without_a_log_yet_is_said_to_start(
         pytest.raises(NotServing, match="the node has found no log yet: starting"),
     ):
         client.create("users", {"name": "Ann"})
+
+
+@pytest.mark.parametrize("key", [None, "order-17"])
+def test_a_failed_look_at_the_cluster_puts_no_write_in_doubt(
+    answers: Callable[[Asked], list[str]], key: str | None
+) -> None:
+    looks = iter([Answer(502, {}, b"<html>bad gateway</html>")])
+    wrong = {"pointer": "/name", "code": "too_short", "message": "is empty"}
+
+    def answer(_: str, method: str, __: str) -> Answer:
+        if method == "GET":
+            return next(looks, CLUSTER)
+        return problem(422, "invalid", errors=[wrong])
+
+    asked = answers(answer)
+    with Client([NODE], timeout_s=5) as client, pytest.raises(InputError):
+        client.create("users", {"name": ""}, key=key)
+    assert asked[-1] == f"POST {NODE}/users", "what was never in doubt was settled"

@@ -83,8 +83,9 @@ class Rotation:
             method: of HTTP.
             path: with its query.
             body: None where there is none.
-            headers: of the request.
+            headers: of the request; a write has its key among them.
         """
+        is_write = "Idempotency-Key" in headers
         first = self._first
         for number in range(first, first + 1_000_000):
             left_s = call.left_s()
@@ -94,14 +95,14 @@ class Rotation:
             try:
                 answer = node.ask(method, path, body, headers, min(TRY_S, left_s))
             except Lost as lost:
-                call.in_doubt |= lost.sent and "Idempotency-Key" in headers
+                call.in_doubt |= is_write and lost.sent
                 call.why = str(lost)
             else:
                 if not answer.is_open:
                     self._first = number % len(self._nodes)
                     self._note(answer, node)
                     return answer
-                call.in_doubt |= answer.status != 503 or not answer.is_of_node
+                call.in_doubt |= is_write and (answer.status != 503 or not answer.is_of_node)
                 call.why = f"{node.url}: {answer.why}"
             call.pause(len(self._nodes))
         return None
