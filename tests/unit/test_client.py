@@ -10,7 +10,8 @@ import pytest
 
 from clusterlite import InputError, NotServing, OutcomeUnknown
 from clusterlite.client import Client, client
-from clusterlite.client.address import PROBLEMS, Address, Answer
+from clusterlite.client.address import PROBLEMS, Address, Answer, Lost
+from clusterlite.core.keys import keyed_event_id
 
 NODE, OTHER = "http://node", "http://other"
 TOKEN = {"clusterlite-token": "c:7"}
@@ -132,3 +133,46 @@ def test_a_failed_look_at_the_cluster_puts_no_write_in_doubt(
     with Client([NODE], timeout_s=5) as client, pytest.raises(InputError):
         client.create("users", {"name": ""}, key=key)
     assert asked[-1] == f"POST {NODE}/users", "what was never in doubt was settled"
+
+
+def test_a_second_call_with_the_callers_key_does_not_deny_the_first(
+    answers: Callable[[Asked], list[str]],
+) -> None:
+    first = Lost("the connection broke", sent=True)
+
+    def answer(_: str, method: str, __: str) -> Answer:
+        if method == "GET":
+            return CLUSTER
+        raise first
+
+    answers(answer)
+    with Client([NODE], timeout_s=0.03) as client:
+        with pytest.raises(OutcomeUnknown) as lost:
+            client.create("users", {"name": "Ann"}, key="order-17")
+        answers(lambda *_: problem(503, "log_unavailable"))
+        with pytest.raises(OutcomeUnknown) as refused:
+            client.create("users", {"name": "Ann"}, key="order-17")
+    assert lost.value.event_id == refused.value.event_id == keyed_event_id("c", "", "order-17")
+    assert "it is log_unavailable" in str(refused.value.__cause__)
+
+
+def test_without_a_node_an_own_key_may_have_been_written_by_an_earlier_call(
+    answers: Callable[[Asked], list[str]],
+) -> None:
+    answers(lambda *_: problem(503, "not_serving"))
+    with Client([NODE], timeout_s=0.03) as client:
+        with pytest.raises(NotServing, match="an earlier one with its key may have: call again"):
+            client.create("users", {"name": "Ann"}, key="order-17")
+        with pytest.raises(NotServing, match="nothing was written"):
+            client.create("users", {"name": "Ann"})
+
+
+def test_a_write_that_no_node_took_did_not_happen_where_its_key_is_new(
+    answers: Callable[[Asked], list[str]],
+) -> None:
+    answers(lambda _, method, __: CLUSTER if method == "GET" else problem(503, "not_serving"))
+    with (
+        Client([NODE], timeout_s=0.03, settle=False) as client,
+        pytest.raises(NotServing, match="it did not happen"),
+    ):
+        client.create("users", {"name": "Ann"})
