@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clusterlite import InputError, NotServing, OutcomeUnknown
+from clusterlite import ConfigError, InputError, NotServing, OutcomeUnknown
 from clusterlite.client import Client, client
 from clusterlite.client.address import PROBLEMS, Address, Answer, Lost
 from clusterlite.core.keys import keyed_event_id
@@ -176,3 +176,36 @@ def test_a_write_that_no_node_took_did_not_happen_where_its_key_is_new(
         pytest.raises(NotServing, match="it did not happen"),
     ):
         client.create("users", {"name": "Ann"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://node-1:99999",
+        "http://node-1:0",
+        "http://node-1:x",
+        "http://[::1",
+        "http://",
+        "ftp://node-1",
+        "http://node-1/users",
+        "http://node-1?x=1",
+    ],
+)
+def test_what_is_no_address_is_said_with_one_that_is(url: str) -> None:
+    with pytest.raises(
+        ConfigError, match="is no address of a node, as http://node-1:8082"
+    ) as wrong:
+        Client(["http://node-1:8082", url])
+    assert repr(url) in str(wrong.value)
+
+
+@pytest.mark.parametrize("url", ["http://ann:secret@node-1:8082", "ann@node-1"])
+def test_a_user_in_an_address_is_refused_and_the_password_not_repeated(url: str) -> None:
+    with pytest.raises(ConfigError, match="the address of node-1 names a user") as wrong:
+        Client([url])
+    assert "secret" not in str(wrong.value)
+
+
+@pytest.mark.parametrize("url", ["node-1:8082", "http://node-1", "https://[::1]:8082/"])
+def test_an_address_may_do_without_scheme_and_port(url: str) -> None:
+    Client([url]).close()

@@ -72,15 +72,33 @@ class Lost(Exception):
 
 
 class Address:
-    """One node's address, with the connections that are free."""
+    """One node's address, with the connections that are free.
+
+    Args:
+        url: of the node; http where it names no scheme.
+
+    Raises:
+        ConfigError: it is no address.
+    """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
-            raise ConfigError(f"{url!r} is no address of a node, as http://node-1:8082")
+        wrong = f"{url!r} is no address of a node, as http://node-1:8082"
+        try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            port = parts.port
+        except ValueError as error:
+            raise ConfigError(f"{wrong}: {error}") from error
+        if "@" in parts.netloc:  # the address stays out of the message: it has a password
+            raise ConfigError(
+                f"the address of {parts.hostname} names a user, and a node asks for none: "
+                "leave out what stands before the @"
+            )
+        is_more = parts.path.strip("/") or parts.query or parts.fragment
+        if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or is_more:
+            raise ConfigError(wrong)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else None
         self._kind = kind or http.client.HTTPConnection
-        self._host, self._port = parts.hostname, parts.port
+        self._host, self._port = parts.hostname, port
         self.url = f"{parts.scheme}://{parts.netloc}"
         self._free: list[http.client.HTTPConnection] = []
 
