@@ -62,6 +62,11 @@ class _Exchange:
         self.held = 0
         """Bytes of the body that the worker counts as held."""
 
+    @property
+    def response_started(self) -> bool:
+        """As uvicorn's: the answer leaves whole."""
+        return self.response_complete
+
 
 class Protocol(HttpToolsProtocol):
     """One connection."""
@@ -321,14 +326,20 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         # Whoever waits for an earlier answer would take this one for it: a write that happened
-        # would look refused (I11). Without an answer it is unknown, which is true.
-        if not self.pipeline and (reads_body or not self._is_answering()):
+        # would look refused (I11). Without an answer it is unknown, which is true. A request
+        # whose body was refused has its answer: this would be taken for the next one's.
+        is_owed = not self._has_begun_answer() if reads_body else not self._is_answering()
+        if not self.pipeline and is_owed:
             body = HttpError(status, code, detail).body("/")
             self.transport.write(
                 b"%bcontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
                 % (STATUS_LINE[status], CONTENT_TYPE, len(body), body)
             )
         self.transport.close()
+
+    def _has_begun_answer(self) -> bool:
+        """Whether the request whose body is read was answered, in part at least."""
+        return self.cycle is not None and self.cycle.response_started
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
