@@ -11,6 +11,7 @@ bytes of all bodies that are held, and of all answers that are not read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final, cast
@@ -24,6 +25,7 @@ from clusterlite.http.messages import NO_LENGTH, Request, Response, too_large
 from clusterlite.http.problems import CONTENT_TYPE, HttpError
 from clusterlite.http.writes import Write
 from clusterlite.node.answers import Answer
+from clusterlite.telemetry import get_logger
 
 HEAD_BYTES_MAX: Final = 64 * 1024
 HEADERS_MAX: Final = 100
@@ -37,6 +39,8 @@ KEEP_ALIVE_S: Final = 75.0
 SWEEP_S: Final = 1.0
 
 _IDLE, _HEAD, _BODY = range(3)
+
+_log = get_logger("clusterlite.http")
 
 
 class _Silent:
@@ -381,7 +385,7 @@ class Protocol(HttpToolsProtocol):
 
 
 async def sweep(connections: set[Any], unread_bytes_max: int) -> None:
-    """Expire connections until cancelled.
+    """Expire connections until cancelled; a defect at one of them ends that one alone.
 
     Args:
         connections: of the server, each a `Protocol`.
@@ -391,8 +395,21 @@ async def sweep(connections: set[Any], unread_bytes_max: int) -> None:
         await asyncio.sleep(SWEEP_S)
         now = time.monotonic()
         for connection in list(connections):
-            connection.expire(now)
-        cut_unread(connections, unread_bytes_max)
+            _look_after(connection, now)
+        try:
+            cut_unread(connections, unread_bytes_max)
+        except Exception as error:  # noqa: BLE001 - the next round may go well
+            _log.error("defect", task="sweep", exc_info=error)
+
+
+def _look_after(connection: Protocol, now: float) -> None:
+    """Expire a connection; one that cannot be looked after would have no bound, and is ended."""
+    try:
+        connection.expire(now)
+    except Exception as error:  # noqa: BLE001
+        _log.error("defect", task="sweep", exc_info=error)
+        with contextlib.suppress(Exception):
+            connection.transport.abort()
 
 
 def cut_unread(connections: Iterable[Protocol], bytes_max: int) -> None:
