@@ -436,3 +436,32 @@ def test_a_body_that_drips_is_taken(impatient: int) -> None:
 
     answer = one(send_each(impatient, drip()))
     assert answer.json["code"] == "not_serving", "the body was not taken"
+
+
+CHUNKED = b"POST /-/nothing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+ANSWERED_EARLY: dict[str, tuple[bytes, bytes | None]] = {
+    "too-long-ends": (post(length=10**9), None),
+    "too-long-waits": (post(length=10**9), b""),
+    "no-route-ends": (post(line=b"POST /-/nothing HTTP/1.1", length=50), None),
+    "no-route-waits": (post(line=b"POST /-/nothing HTTP/1.1", length=50), b""),
+    "no-route-sends-no-chunk": (CHUNKED, b"zz\r\n"),
+}
+"""The request's beginning, and what comes after its answer: None for the end."""
+
+
+@pytest.mark.parametrize(("raw", "after"), ANSWERED_EARLY.values(), ids=ANSWERED_EARLY)
+def test_a_request_that_was_answered_before_its_end_has_no_second_answer(
+    impatient: int, monkeypatch: pytest.MonkeyPatch, raw: bytes, after: bytes | None
+) -> None:
+    """A client that keeps the connection would take it for the answer to its next request."""
+    monkeypatch.setattr(protocol, "KEEP_ALIVE_S", 0.5)
+    with socket.create_connection(("127.0.0.1", impatient), timeout=ANSWER_S) as connection:
+        connection.sendall(raw)
+        received = connection.recv(65536)
+        if after is None:
+            connection.shutdown(socket.SHUT_WR)
+        else:
+            connection.sendall(after)
+        while chunk := connection.recv(65536):
+            received += chunk
+    assert one(parsed(received)).status in {404, 413}

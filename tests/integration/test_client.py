@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from clusterlite import (
     Rejected,
 )
 from clusterlite.client import Client, Refused
-from clusterlite.client.address import Address, Answer, Lost
+from clusterlite.client.address import PROBLEMS, Address, Answer, Lost
 from clusterlite.core.keys import keyed_event_id
 from clusterlite.testing.cluster.kafka import free_ports
 from tests.http_node import make_node, user
@@ -281,7 +282,8 @@ def test_a_refusal_says_nothing_of_an_earlier_try_that_is_in_the_log(
         if len(tries) == 1:
             ask(self, method, path, *more)
             raise Lost("the connection broke", sent=True)
-        return Answer(403, {}, b'{"code": "foreign_host", "detail": "not here"}')
+        problem = {"type": f"{PROBLEMS}#foreign_host", "code": "foreign_host", "detail": "no"}
+        return Answer(403, {}, json.dumps(problem).encode())
 
     with Client([node.url]) as client:
         monkeypatch.setattr(Address, "ask", lossy)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from clusterlite.core.token import Token
 from clusterlite.errors import ConfigError
+
+PROBLEMS: Final = "/-/docs/problems"
+"""What the `type` of every node's error leads to: other services have a `code` too."""
 
 
 class Answer(NamedTuple):
@@ -30,12 +34,33 @@ class Answer(NamedTuple):
     def problem(self) -> dict[str, Any]:
         """The document of a node's error; empty where a proxy answered by itself."""
         document = self.document if self.status >= 400 else {}
-        return document if isinstance(document, dict) and "code" in document else {}
+        if not isinstance(document, dict) or "code" not in document:
+            return {}
+        return document if document.get("type") == f"{PROBLEMS}#{document['code']}" else {}
+
+    @property
+    def token(self) -> Token | None:
+        """The state that a node answered from; in each answer of a node but its errors."""
+        return Token.parse(self.headers.get("clusterlite-token", ""))
 
     @property
     def is_of_node(self) -> bool:
-        """Whether a node answered, and no proxy in front of it."""
-        return bool(self.problem) or "clusterlite-token" in self.headers
+        """Whether a node answered: no proxy before it, and nobody else at its address."""
+        return self.token is not None or bool(self.problem)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it decides nothing: another node, or a later try, may answer otherwise."""
+        return self.status == 202 or self.status >= 500 or not self.is_of_node
+
+    @property
+    def why(self) -> str:
+        """What it says, where it decides nothing."""
+        if self.problem:
+            return str(self.problem.get("detail", self.status))
+        if self.token is None and isinstance(self.document, dict) and "state" in self.document:
+            return f"{self.status}, the node has found no log yet: {self.document['state']}"
+        return f"{self.status}" + ("" if self.is_of_node else ", which is no node's answer")
 
 
 class Lost(Exception):
@@ -47,15 +72,33 @@ class Lost(Exception):
 
 
 class Address:
-    """One node's address, with the connections that are free."""
+    """One node's address, with the connections that are free.
+
+    Args:
+        url: of the node; http where it names no scheme.
+
+    Raises:
+        ConfigError: it is no address.
+    """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
-            raise ConfigError(f"{url!r} is no address of a node, as http://node-1:8082")
+        wrong = f"{url!r} is no address of a node, as http://node-1:8082"
+        try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            port = parts.port
+        except ValueError as error:
+            raise ConfigError(f"{wrong}: {error}") from error
+        if "@" in parts.netloc:  # the address stays out of the message: it has a password
+            raise ConfigError(
+                f"the address of {parts.hostname} names a user, and a node asks for none: "
+                "leave out what stands before the @"
+            )
+        is_more = parts.path.strip("/") or parts.query or parts.fragment
+        if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or is_more:
+            raise ConfigError(wrong)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else None
         self._kind = kind or http.client.HTTPConnection
-        self._host, self._port = parts.hostname, parts.port
+        self._host, self._port = parts.hostname, port
         self.url = f"{parts.scheme}://{parts.netloc}"
         self._free: list[http.client.HTTPConnection] = []
 

@@ -30,6 +30,10 @@ TIMEOUT_S: Final = 30.0
 SETTLE_S: Final = 5.0
 """What a call may take beyond its time, to settle what it left open."""
 
+_EARLIER: Final = (
+    "this call wrote nothing, but an earlier one with its key may have: call again with it"
+)
+
 
 class Client:
     """Reads and writes rows of tables at any of several nodes.
@@ -80,9 +84,11 @@ class Client:
 
         Raises:
             Exists, ConstraintFailed, PreconditionFailed, NotFound, Rejected: the log's verdict.
-            InputError, RecordTooLarge, KeyReused, Refused: it was refused, without effect.
-            NotServing: no node took it in time; it did not happen.
-            OutcomeUnknown: it may happen; call again with the same key, or `settle` it.
+            InputError, RecordTooLarge, KeyReused, Refused: this call was refused, without effect.
+            NotServing: no node took it in time; it did not happen. With a key of the caller's:
+                no node was found, and this call wrote nothing; an earlier one may have.
+            OutcomeUnknown: it may happen, or an earlier call with the caller's key may have
+                written it; call again with the same key, or `settle` it.
         """
         return row_of(self._write("POST", f"/{_segment(table)}", row, {}, key), row)
 
@@ -193,7 +199,7 @@ class Client:
 
     def _settle(self, event_id: str, call: Call) -> Outcome:
         path = f"/-/events/{_segment(event_id)}/settle"
-        answer = self._nodes.ask(call, "POST", path, b"", {}, of_nodes=True)
+        answer = self._nodes.ask(call, "POST", path, b"", {})
         outcome = None if answer is None else outcome_of(good(answer).document)
         if outcome is None:
             raise OutcomeUnknown(event_id)
@@ -220,18 +226,17 @@ class Client:
         headers = {"Idempotency-Key": used, "Content-Type": "application/json", **conditions}
         body = None if document is None else json.dumps(dict(document)).encode()
         call = Call(self.timeout_s)
-        event_id = self._event_id(call, used)
+        event_id = self._event_id(call, used, is_own=key is not None)
         answer = self._nodes.ask(call, method, path, body, headers)
         # What was refused before the log says nothing of an earlier try that may be in it.
         if answer is not None and not (call.in_doubt and is_refusal(answer)):
             return good(answer)
+        why = f"no node took the write in {self.timeout_s:g} s; the last: {call.why}"
+        # An earlier call with the caller's key, from any process, may have reached the log.
+        if key is not None or (call.in_doubt and not self._settles):
+            raise OutcomeUnknown(event_id) from NotServing(why)
         if not call.in_doubt:
-            raise NotServing(
-                f"no node took the write in {self.timeout_s:g} s, and it did not happen; "
-                f"the last: {call.why}"
-            )
-        if key is not None or not self._settles:
-            raise OutcomeUnknown(event_id)
+            raise NotServing(f"{why}; it did not happen")
         outcome = self._settle(event_id, Call(SETTLE_S))
         if outcome.verdict == NEVER:
             if answer is not None:
@@ -241,8 +246,13 @@ class Client:
             raise rejection(outcome)
         return outcome
 
-    def _event_id(self, call: Call, key: str) -> str:
+    def _event_id(self, call: Call, key: str, *, is_own: bool) -> str:
         """The event that a key names; the first write asks a node for the cluster's id.
+
+        Args:
+            call: that it is for.
+            key: of the write.
+            is_own: whether it is the caller's, who may have sent it before.
 
         Raises:
             NotServing: none answers; nothing was sent.
@@ -251,10 +261,10 @@ class Client:
             answer = self._nodes.ask(call, "GET", "/-/cluster", None, {})
             if answer is None:
                 why = f"no node answered in {self.timeout_s:g} s; the last: {call.why}"
+                if is_own:
+                    raise NotServing(f"{why}; {_EARLIER}")
                 raise NotServing(f"{why}; nothing was written")
-            if self._nodes.token is None:  # a node that has not found its log yet tells no token
-                call.why = "the node is starting"
-                call.pause(1)
+            good(answer)
         return keyed_event_id(self._nodes.token.cluster, "", key)
 
 

@@ -73,19 +73,19 @@ class Rotation:
         path: str,
         body: bytes | None,
         headers: Mapping[str, str],
-        *,
-        of_nodes: bool = False,
     ) -> Answer | None:
         """Ask one node after the other, until one has a definite answer; None where none has.
+
+        What no node answered decides nothing: a login's page with 200 is no write that happened.
 
         Args:
             call: that it is for.
             method: of HTTP.
             path: with its query.
             body: None where there is none.
-            headers: of the request.
-            of_nodes: what a proxy answers by itself decides nothing.
+            headers: of the request; a write has its key among them.
         """
+        is_write = "Idempotency-Key" in headers
         first = self._first
         for number in range(first, first + 1_000_000):
             left_s = call.left_s()
@@ -95,17 +95,15 @@ class Rotation:
             try:
                 answer = node.ask(method, path, body, headers, min(TRY_S, left_s))
             except Lost as lost:
-                call.in_doubt |= lost.sent and "Idempotency-Key" in headers
+                call.in_doubt |= is_write and lost.sent
                 call.why = str(lost)
             else:
-                is_open = answer.status == 202 or answer.status >= 500
-                if not is_open and (answer.is_of_node or not of_nodes):
+                if not answer.is_open:
                     self._first = number % len(self._nodes)
                     self._note(answer, node)
                     return answer
-                call.in_doubt |= answer.status != 503 or not answer.is_of_node
-                detail = answer.problem.get("detail", f"{answer.status}, which is no node's answer")
-                call.why = f"{node.url}: {detail}"
+                call.in_doubt |= is_write and (answer.status != 503 or not answer.is_of_node)
+                call.why = f"{node.url}: {answer.why}"
             call.pause(len(self._nodes))
         return None
 
@@ -115,7 +113,7 @@ class Rotation:
         Raises:
             ForeignToken: the node is of another cluster.
         """
-        found = Token.parse(answer.headers.get("clusterlite-token", ""))
+        found = answer.token
         if found is None:
             return
         with self._lock:

@@ -74,6 +74,13 @@ class _Asked:
         self.resend_at = now + self.pause_s
         self.pause_s = min(self.pause_s * 2, RESEND_MAX_S)
 
+    def answer(self, answer: Answer) -> None:
+        """Tell whoever asked; a defect there is no reason that others wait."""
+        try:
+            self.reply(answer)
+        except Exception as error:  # noqa: BLE001
+            _log.error("defect", task="reply", exc_info=error)
+
     def doubts(self, answer: Answer) -> bool:
         """Whether a refusal leaves open what became of an earlier sending."""
         return (
@@ -262,7 +269,7 @@ class LinkClient:
             return
         del self._asked[seq]
         self._asked_bytes -= _size(asked.frame)
-        asked.reply(answer)
+        asked.answer(answer)
 
     # Tasks.
 
@@ -278,12 +285,17 @@ class LinkClient:
                 await closed
             except OSError as error:
                 _log.debug("link_down", error=str(error))
+            except Exception as error:  # noqa: BLE001 - without this task the link stays down
+                _log.error("defect", task="connect", exc_info=error)
             await asyncio.sleep(RECONNECT_S)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
-            self._sweep_once()
+            try:
+                self._sweep_once()
+            except Exception as error:  # noqa: BLE001 - without this task no wait would end
+                _log.error("defect", task="sweep", exc_info=error)
 
     def _sweep_once(self) -> None:
         now = time.monotonic()
@@ -310,7 +322,7 @@ class LinkClient:
             error = OutcomeUnknown(asked.frame.event_id)
         else:
             error = NotServing("the node process was not there in time")
-        asked.reply(error)
+        asked.answer(error)
 
 
 def _size(frame: frames.Submitted | frames.Await | frames.Tail) -> int:
@@ -347,12 +359,12 @@ class _Wire(asyncio.Protocol):
         try:
             for body in frames.split(self._buffer):
                 self._client.received(body)
-        except ValueError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, a new link may be sound
             _log.exception("link_protocol", error=str(error))
             if self._transport is not None:
                 self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        self._client.connection_lost()
         if not self._closed.done():
             self._closed.set_result(None)
+        self._client.connection_lost()

@@ -11,6 +11,7 @@ bytes of all bodies that are held, and of all answers that are not read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final, cast
@@ -24,6 +25,7 @@ from clusterlite.http.messages import NO_LENGTH, Request, Response, too_large
 from clusterlite.http.problems import CONTENT_TYPE, HttpError
 from clusterlite.http.writes import Write
 from clusterlite.node.answers import Answer
+from clusterlite.telemetry import get_logger
 
 HEAD_BYTES_MAX: Final = 64 * 1024
 HEADERS_MAX: Final = 100
@@ -37,6 +39,8 @@ KEEP_ALIVE_S: Final = 75.0
 SWEEP_S: Final = 1.0
 
 _IDLE, _HEAD, _BODY = range(3)
+
+_log = get_logger("clusterlite.http")
 
 
 class _Silent:
@@ -61,6 +65,11 @@ class _Exchange:
         self.disconnected = False
         self.held = 0
         """Bytes of the body that the worker counts as held."""
+
+    @property
+    def response_started(self) -> bool:
+        """As uvicorn's: the answer leaves whole."""
+        return self.response_complete
 
 
 class Protocol(HttpToolsProtocol):
@@ -321,14 +330,20 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         # Whoever waits for an earlier answer would take this one for it: a write that happened
-        # would look refused (I11). Without an answer it is unknown, which is true.
-        if not self.pipeline and (reads_body or not self._is_answering()):
+        # would look refused (I11). Without an answer it is unknown, which is true. A request
+        # whose body was refused has its answer: this would be taken for the next one's.
+        is_owed = not self._has_begun_answer() if reads_body else not self._is_answering()
+        if not self.pipeline and is_owed:
             body = HttpError(status, code, detail).body("/")
             self.transport.write(
                 b"%bcontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
                 % (STATUS_LINE[status], CONTENT_TYPE, len(body), body)
             )
         self.transport.close()
+
+    def _has_begun_answer(self) -> bool:
+        """Whether the request whose body is read was answered, in part at least."""
+        return self.cycle is not None and self.cycle.response_started
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -370,7 +385,7 @@ class Protocol(HttpToolsProtocol):
 
 
 async def sweep(connections: set[Any], unread_bytes_max: int) -> None:
-    """Expire connections until cancelled.
+    """Expire connections until cancelled; a defect at one of them ends that one alone.
 
     Args:
         connections: of the server, each a `Protocol`.
@@ -380,8 +395,21 @@ async def sweep(connections: set[Any], unread_bytes_max: int) -> None:
         await asyncio.sleep(SWEEP_S)
         now = time.monotonic()
         for connection in list(connections):
-            connection.expire(now)
-        cut_unread(connections, unread_bytes_max)
+            _look_after(connection, now)
+        try:
+            cut_unread(connections, unread_bytes_max)
+        except Exception as error:  # noqa: BLE001 - the next round may go well
+            _log.error("defect", task="sweep", exc_info=error)
+
+
+def _look_after(connection: Protocol, now: float) -> None:
+    """Expire a connection; one that cannot be looked after would have no bound, and is ended."""
+    try:
+        connection.expire(now)
+    except Exception as error:  # noqa: BLE001
+        _log.error("defect", task="sweep", exc_info=error)
+        with contextlib.suppress(Exception):
+            connection.transport.abort()
 
 
 def cut_unread(connections: Iterable[Protocol], bytes_max: int) -> None:
