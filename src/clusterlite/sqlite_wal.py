@@ -34,7 +34,7 @@ class BoundedWal(ABC):
     def __init__(self, checkpoint_pages: int) -> None:
         self.bytes = 0
         """Its length after the last commit of these connections, or their last look."""
-        self._checkpoint_pages = checkpoint_pages
+        self.checkpoint_pages = checkpoint_pages
         self._page_bytes = 0
         self._warned = False
 
@@ -73,7 +73,7 @@ class BoundedWal(ABC):
 
     def _committed(self, connection: apsw.Connection, name: str, pages: int) -> int:
         self.bytes = pages * self._page_bytes
-        if pages >= self._checkpoint_pages:
+        if pages >= self.checkpoint_pages:
             with contextlib.suppress(*_PASSING):
                 connection.wal_checkpoint(name)
         if self.bytes > HELD_BYTES_WARN and not self._warned:
