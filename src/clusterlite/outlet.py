@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import select
 import threading
 import time
 from typing import Any, Final, TextIO
@@ -20,6 +21,9 @@ GATHER_S: Final = 0.01
 
 END_S: Final = 1.0
 """How long the end of a process waits for what is held."""
+
+ROOM_WAIT_S: Final = 1.0
+"""How long a full pipe that does not block is waited for, before it is tried again."""
 
 
 class Outlet:
@@ -53,9 +57,7 @@ class Outlet:
             self._held.append(text)
             self._size += len(text)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="outlet", daemon=True)
-                self._thread.start()
-                atexit.register(self.drain)
+                self._begin()
             self._changed.notify_all()
         return len(text)
 
@@ -70,6 +72,16 @@ class Outlet:
         """
         with self._changed:
             return self._changed.wait_for(lambda: not self._size, timeout_s)
+
+    def _begin(self) -> None:
+        # Noted before it starts: a signal's handler that writes meanwhile starts no second one.
+        self._thread = threading.Thread(target=self._run, name="outlet", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread can be had now: the next line tries again
+            self._thread = None
+        else:
+            atexit.register(self.drain)
 
     def _run(self) -> None:
         while not self._gone:
@@ -94,4 +106,13 @@ class Outlet:
         # Not by the stream, whose lock would end the process badly where it is held at the end.
         data = text.encode(self._stream.encoding or "utf-8", "backslashreplace")
         while data:
-            data = data[os.write(self._stream.fileno(), data) :]
+            try:
+                data = data[os.write(self._stream.fileno(), data) :]
+            except BlockingIOError:  # whoever shares the pipe made it so; it is full, not closed
+                self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        # Not select.select, which takes no descriptor past 1,023.
+        room = select.poll()
+        room.register(self._stream.fileno(), select.POLLOUT)
+        room.poll(ROOM_WAIT_S * 1_000)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import threading
 import time
 from collections.abc import Iterator
 from typing import TextIO
@@ -75,3 +77,32 @@ def test_a_reader_that_has_gone_costs_nothing_any_more(pipe: tuple[TextIO, TextI
     wait_until(lambda: out._gone)
     out.write("x" * 2 * MAX)
     assert out.drain(0)
+
+
+def test_a_full_pipe_that_does_not_block_is_waited_for(pipe: tuple[TextIO, TextIO]) -> None:
+    read, written = pipe
+    os.set_blocking(written.fileno(), False)
+    out = Outlet(written)
+    lines = [f"line {number:05}\n" for number in range(7_000)]
+    for line in lines:
+        out.write(line)
+    wait_until(lambda: not select.select([], [written], [], 0)[1])
+    assert [read.readline() for _ in lines] == lines
+    out.write("later\n")
+    assert read.readline() == "later\n"
+
+
+def test_a_thread_that_cannot_start_now_is_no_error_and_loses_no_line(
+    pipe: tuple[TextIO, TextIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, written = pipe
+    out = Outlet(written)
+
+    def none_left(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", none_left)
+        out.write("first\n")
+    out.write("second\n")
+    assert [read.readline(), read.readline()] == ["first\n", "second\n"]

@@ -10,7 +10,6 @@ import json
 import time
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPException
@@ -21,6 +20,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import typer
 
+from clusterlite.cli import direct
 from clusterlite.cli.records import clean
 from clusterlite.errors import ClusterLiteError
 from clusterlite.http.replica import FROM, LIMIT, PATH, UPTO
@@ -97,7 +97,7 @@ class NodePages:
     def _ask(self, path: str, query: dict[str, Any], kind: type[_Answer]) -> _Answer:
         asked = f"{self.url}{PATH}{path}?{urllib.parse.urlencode(query)}".rstrip("?")
         try:
-            with urllib.request.urlopen(asked, timeout=ASK_WAIT_S) as answer:  # noqa: S310
+            with direct.get(asked, ASK_WAIT_S) as answer:
                 body = answer.read(_ANSWER_BYTES_MAX)
             return msgspec.json.decode(body, type=kind)
         except urllib.error.HTTPError as error:

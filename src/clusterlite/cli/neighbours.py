@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
+from clusterlite.cli import direct
 from clusterlite.errors import FolderInUse
 from clusterlite.replica.folder import DataFolder
 
@@ -35,10 +35,8 @@ def status_of(url: str, wait_s: float = ASK_WAIT_S) -> dict[str, Any] | None:
         url: without a path.
         wait_s: for the answer, in seconds.
     """
-    # A proxy that the environment names has no business between a machine and itself.
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(f"{url}/-/cluster", timeout=wait_s) as answer:
+        with direct.get(f"{url}/-/cluster", wait_s) as answer:
             status = json.loads(answer.read(_ANSWER_BYTES_MAX))
     except (OSError, ValueError, RecursionError, HTTPException):
         return None

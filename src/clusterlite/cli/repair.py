@@ -5,7 +5,7 @@ Nothing is deleted, and the log is only looked at: whether it still has all that
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -130,13 +130,38 @@ def _free(data: Path) -> Path:
 
 
 def _move(data: Path, aside: Path) -> None:
-    """The database before its write-ahead log: SQLite takes no old one for a new file."""
+    """All files or none: a database without its write-ahead log lacks its latest commits.
+
+    The database before its log: SQLite takes no old one for a new file.
+    """
+    moved: list[Path] = []
     try:
         aside.mkdir()
         for file in replica_files(data):
             file.rename(aside / file.name)
+            moved.append(file)
     except OSError as error:
+        left = _moved_back(moved, aside)
+        stands = (
+            f"{', '.join(left)} could not be moved back: move it from {aside} into {data} by hand"
+            if left
+            else "nothing was moved"
+        )
         raise ConfigError(
-            f"{error.filename} cannot be moved: {error.strerror}; what stands before it in the "
-            f"list is in {aside}. Make the folder writable, then say repair again"
+            f"{error.filename} cannot be moved: {error.strerror}; {stands}. Make the folder "
+            "writable, then say repair again"
         ) from error
+
+
+def _moved_back(moved: list[Path], aside: Path) -> list[str]:
+    """Undo; the names of those files that stay aside all the same."""
+    left: list[str] = []
+    for file in reversed(moved):
+        try:
+            (aside / file.name).rename(file)
+        except OSError:
+            left.append(file.name)
+    if not left:
+        with suppress(OSError):
+            aside.rmdir()
+    return left

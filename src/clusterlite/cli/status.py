@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Iterable
 from http.client import HTTPException
@@ -15,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from clusterlite.cli import direct
 from clusterlite.config import load_settings
 
 _WAIT_S = 3.0
@@ -58,8 +58,7 @@ def status(
 def ask(url: str) -> dict[str, Any]:
     """What a node says of itself; `state` is `unreachable` where none answers, with a reason."""
     try:
-        answer = urllib.request.urlopen(f"{url}/-/cluster", timeout=_WAIT_S)  # noqa: S310 - http(s) only
-        with answer:
+        with direct.get(f"{url}/-/cluster", _WAIT_S) as answer:
             found = json.load(answer)
     except urllib.error.HTTPError as error:
         return _unreachable(f"what answers at {url} is no node: HTTP {error.code}")

@@ -1,17 +1,13 @@
-"""The write-ahead log of an embedded log: when it is moved into the file, how long it may grow.
+"""The write-ahead log of an embedded log: `sqlite_wal` says how it is held to a bound.
 
-1. It is moved at the end of a COMMIT, in place of SQLite's own checkpoint, which says nothing of
-   a write or an fsync that failed.
-2. Whoever holds a snapshot of the file keeps every page that is written meanwhile in the WAL. Past
-   a bound nothing is appended until the snapshot is gone (I14): asked before an append begins, so
-   that a refusal is definite (I2).
-3. Each process counts by its own commits: those that share a log may pass the bound by one append
+1. Whether it is too long is asked before an append begins, so that a refusal is definite (I2).
+2. Each process counts by its own commits: those that share a log may pass the bound by one append
    each.
+3. A refusal names who is in the way by the locks that are held, and never this process's own move.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -19,22 +15,19 @@ from typing import Final
 import apsw
 
 from clusterlite.errors import LogUnavailable
-from clusterlite.log.place import snapshot_holders
+from clusterlite.log.place import snapshot_holders, write_lock_holder
+from clusterlite.sqlite_wal import BoundedWal
 from clusterlite.telemetry import get_logger
 
 WAL_KEPT_BYTES: Final = 16 * 1024 * 1024
 """How much of it stays on the disk when it begins anew."""
 
 CHECKPOINT_PAGES: Final = 1_000
-HELD_BYTES_WARN: Final = 256 * 1024 * 1024
-HELD_BYTES_MAX: Final = 1024 * 1024 * 1024
-
-_PASSING: Final = (apsw.BusyError, apsw.LockedError, apsw.FullError)
 
 _log = get_logger("clusterlite.log")
 
 
-class Wal:
+class Wal(BoundedWal):
     """Of one log file, as one handle sees it.
 
     Args:
@@ -43,17 +36,10 @@ class Wal:
     """
 
     def __init__(self, path: Path, waits: Callable[[int], bool] | None = None) -> None:
-        self.bytes = 0
-        """Its length after this handle's last commit, or its last look."""
+        super().__init__(CHECKPOINT_PAGES)
         self._path = path
         self._waits = waits
-        self._page_bytes = 0
-        self._warned = False
-
-    def watch(self, connection: apsw.Connection) -> None:
-        """Move and count what this connection commits."""
-        self._page_bytes = int(connection.pragma("page_size"))
-        connection.set_wal_hook(self._committed)
+        self._cutting = False
 
     def check(self, connection: apsw.Connection) -> None:
         """Whether an append may begin; moves and cuts a WAL that is too long, without a wait.
@@ -62,20 +48,33 @@ class Wal:
             connection: to the log, outside of a transaction; used from the caller's thread.
 
         Raises:
-            LogUnavailable: a snapshot that is held keeps it too long. Nothing was written.
+            LogUnavailable: it stays too long for now. Nothing was written.
             apsw.Error: the file could not be written.
         """
-        if self.bytes <= HELD_BYTES_MAX:
+        if not self.is_long:
             return
-        connection.set_busy_handler(None)
+        if self._cutting:  # by the handle's other connection, on another thread
+            raise LogUnavailable(
+                f"{self._long()} which are being moved into its file",
+                "Wait: the node goes on by itself",
+            )
+        self._cutting = True
         try:
-            left, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        except (apsw.BusyError, apsw.LockedError) as error:
-            raise self._held() from error
+            done = self.cut(connection)
         finally:
-            connection.set_busy_handler(self._waits)
-        self.bytes = max(0, left) * self._page_bytes
-        self._warned = False
+            self._cutting = False
+        if not done:
+            raise self._kept()
+
+    def _kept(self) -> LogUnavailable:
+        writer = write_lock_holder(self._path)
+        if writer is not None:
+            return LogUnavailable(
+                f"{self._long()} and cannot begin anew, since process {writer} holds the write "
+                "lock of it",
+                "End that program, or let it finish; the node goes on by itself",
+            )
+        return self._held()
 
     def _held(self) -> LogUnavailable:
         holders = snapshot_holders(self._path)
@@ -84,19 +83,15 @@ class Wal:
             processes = "process" if len(holders) == 1 else "one of the processes"
             who = f"{processes} {', '.join(map(str, holders))} holds"
         return LogUnavailable(
-            f"the write-ahead log of the log {self._path} has {self.bytes} bytes, since {who} a "
-            "snapshot of it",
+            f"{self._long()} since {who} a snapshot of it",
             "End that program, or its transaction; the node goes on by itself",
         )
 
-    def _committed(self, connection: apsw.Connection, name: str, pages: int) -> int:
-        self.bytes = pages * self._page_bytes
-        if pages >= CHECKPOINT_PAGES:
-            with contextlib.suppress(*_PASSING):  # the next COMMIT tries again
-                connection.wal_checkpoint(name)
-        if self.bytes > HELD_BYTES_WARN and not self._warned:
-            self._warned = True
-            _log.warning("log_snapshot_held", wal_bytes=self.bytes, cure=self._held().cure)
-        elif self.bytes <= HELD_BYTES_WARN // 2:
-            self._warned = False
-        return apsw.SQLITE_OK
+    def _long(self) -> str:
+        return f"the write-ahead log of the log {self._path} has {self.bytes} bytes,"
+
+    def _wait(self, connection: apsw.Connection, *, waits: bool) -> None:
+        connection.set_busy_handler(self._waits if waits else None)
+
+    def _warn(self) -> None:
+        _log.warning("log_snapshot_held", wal_bytes=self.bytes, cure=self._held().cure)

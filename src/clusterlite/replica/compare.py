@@ -23,6 +23,9 @@ RETRIES: Final = 5
 RETRIED_MAX: Final = 1_000
 """Rows that are asked for again, one by one."""
 
+DOUBTFUL_MAX: Final = 1_000
+"""Outcomes that are held until it is asked what both sides still remember."""
+
 
 class Side(Protocol):
     """One of two replicas: see `pages.FilePages`."""
@@ -206,19 +209,27 @@ class _Comparison:
         one, other = (
             Stream(side.outcomes, start, by_position=True, upto=upto) for side in self._sides
         )
-        compared = 0
-        differing: list[Difference] = []
+        compared, before = 0, self._count
+        doubtful: list[Difference] = []
         for key, ours, theirs in joined(one, other):
             compared += 1
             if (ours.version, ours.hash) != (theirs.version, theirs.hash):
                 found = Difference("outcome", "", key, (ours.version, theirs.version))
-                differing.append(found)
-        # What one side forgot meanwhile is missing there, and no difference.
-        floor = max(side.here().floor for side in self._sides) if differing else start
-        differing = [d for d in differing if max(v for v in d.versions if v is not None) >= floor]
-        for found in differing:
-            self._differ(found)
-        self._tallies.append(Tally("", compared, len(differing), 0))
+                doubtful.append(found)
+            if len(doubtful) == DOUBTFUL_MAX:
+                self._remembered(doubtful)
+                doubtful = []
+        self._remembered(doubtful)
+        self._tallies.append(Tally("", compared, self._count - before, 0))
+
+    def _remembered(self, doubtful: list[Difference]) -> None:
+        """Take those that differ: what one side forgot meanwhile is missing there, no more."""
+        if not doubtful:
+            return
+        floor = max(side.here().floor for side in self._sides)
+        for found in doubtful:
+            if max(version for version in found.versions if version is not None) >= floor:
+                self._differ(found)
 
     def _rows(self, table: str) -> None:
         one, other = (Stream(partial(_page, side, table), "") for side in self._sides)

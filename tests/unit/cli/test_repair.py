@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,45 @@ def test_a_damaged_file_is_set_aside_too(kept: int, stopped: Path) -> None:
     replica.write_bytes(raw[:kept] + b"\xaa" * (len(raw) - kept))
     assert cli("repair", stopped, "--yes").code == 0
     assert rows(stopped) == ["a", "b"]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, *suffixes: str) -> None:
+    """Let the disk refuse to move files into a place that ends like this."""
+    rename = Path.rename
+
+    def refusing(file: Path, target: Path) -> Path:
+        if str(target).endswith(suffixes):
+            raise OSError(errno.EIO, "Input/output error", str(file))
+        return rename(file, target)
+
+    monkeypatch.setattr(Path, "rename", refusing)
+
+
+def test_a_replica_that_cannot_be_moved_whole_stays_whole(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stopped / "replica-1.db-wal").write_bytes(b"")
+    before = state(stopped)
+    with monkeypatch.context() as bad:
+        failing(bad, "aside-1/replica-1.db-wal")
+        done = cli("repair", stopped, "--yes")
+    assert done.code == 2
+    assert "replica-1.db-wal cannot be moved: Input/output error; nothing was moved" in done.err
+    assert state(stopped).keys() >= before.keys()
+    assert not list(stopped.glob("aside-*"))
+    assert cli("repair", stopped, "--yes").code == 0
+    assert {"replica-1.db", "replica-1.db-wal"} <= {f.name for f in stopped.glob("aside-1/*")}
+    assert rows(stopped) == ["a", "b"]
+
+
+def test_a_file_that_cannot_be_moved_back_is_named(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stopped / "replica-1.db-wal").write_bytes(b"")
+    failing(monkeypatch, "aside-1/replica-1.db-wal", f"{stopped}/replica-1.db")
+    said = cli("repair", stopped, "--yes").err
+    assert "replica-1.db could not be moved back: move it from" in said
+    assert (stopped / "aside-1/replica-1.db").exists()
 
 
 def refused(data: Path, *arguments: str) -> str:

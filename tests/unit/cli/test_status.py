@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from clusterlite.cli import status
+from clusterlite.cli.against import NodePages
+from clusterlite.errors import ClusterLiteError
 from clusterlite.testing.cluster.kafka import free_ports
 from tests.cli import Done, cli
 
@@ -95,7 +98,8 @@ class _Foreign(BaseHTTPRequestHandler):
         kind = self.path.split("/")[1]
         self.send_response(404 if kind == "missing" else 200)
         self.end_headers()
-        self.wfile.write({"html": b"<p>", "list": b"[1]", "object": b"{}"}.get(kind, b"no"))
+        found = {"html": b"<p>", "list": b"[1]", "object": b"{}", "node": b'{"state": "ready"}'}
+        self.wfile.write(found.get(kind, b"no"))
 
     def log_message(self, *_: object) -> None:
         pass
@@ -124,3 +128,15 @@ def test_an_address_that_is_none_ends_without_a_traceback(url: str) -> None:
     done = cli("status", url)
     assert done.code == 1
     assert "unreachable" in done.out
+
+
+def test_no_proxy_of_the_environment_is_asked(
+    foreign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_ports(1)[0]}")
+    urllib.request.install_opener(None)  # type: ignore[arg-type]  # it was made without the proxy
+    assert status.ask(f"{foreign}/node") == {"state": "ready"}
+    with pytest.raises(ClusterLiteError, match="missing answered 404"):
+        NodePages(f"{foreign}/missing").here()

@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from clusterlite import sqlite_wal
 from clusterlite.errors import AppendUnknown, Halt, LogUnavailable
 from clusterlite.log import file, file_wal
 from clusterlite.log.file import FileLog
@@ -181,7 +182,7 @@ def test_a_disk_that_fails_while_the_wal_is_cut_is_no_append(
     log: FileLog, disk: Disk, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     assert append(log, b"kept") is None
-    monkeypatch.setattr(file_wal, "HELD_BYTES_MAX", 0)
+    monkeypatch.setattr(sqlite_wal, "HELD_BYTES_MAX", 0)
     disk.fails("log", code)
     assert isinstance(append(log, b"refused"), LogUnavailable)
     assert disk.failed

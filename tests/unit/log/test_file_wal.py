@@ -6,13 +6,15 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
+from clusterlite import sqlite_wal
 from clusterlite.errors import LogUnavailable
 from clusterlite.log import file_wal
 from clusterlite.log.file import FileLog
@@ -38,8 +40,8 @@ sys.stdin.read()
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_wal, "CHECKPOINT_PAGES", 20)
-    monkeypatch.setattr(file_wal, "HELD_BYTES_WARN", 100 * PAGE_BYTES)
-    monkeypatch.setattr(file_wal, "HELD_BYTES_MAX", MAX)
+    monkeypatch.setattr(sqlite_wal, "HELD_BYTES_WARN", 100 * PAGE_BYTES)
+    monkeypatch.setattr(sqlite_wal, "HELD_BYTES_MAX", MAX)
     monkeypatch.setattr(guard, "BOUNDS_EVERY_S", 0.02)
 
 
@@ -130,6 +132,98 @@ def test_the_process_that_holds_it_is_named(log: FileLog) -> None:
     assert f"since process {holder.pid} holds a snapshot of it" in error.detail
     assert str(os.getpid()) not in error.detail
     assert log.append([VALUE])[0].exception() is None
+
+
+class Seam:
+    """A connection that calls before each checkpoint."""
+
+    def __init__(self, connection: apsw.Connection, before: Callable[[int], None]) -> None:
+        self._connection = connection
+        self._before = before
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def wal_checkpoint(self, *, mode: int) -> tuple[int, int]:
+        self._before(mode)
+        return self._connection.wal_checkpoint(mode=mode)
+
+
+@contextmanager
+def asked_through(log: FileLog, before: Callable[[int], None]) -> Iterator[None]:
+    """Let the handle's second connection, the guard's, call before each checkpoint."""
+    asker = log._asker
+    assert asker is not None
+    log._asker = Seam(asker, before)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        log._asker = asker
+
+
+def test_a_long_wal_is_moved_before_the_write_lock_is_taken(log: FileLog) -> None:
+    put(log, VALUE)
+    with snapshot(log.path):
+        append_until_refused(log)
+    moved: list[bool] = []
+
+    def before(mode: int) -> None:
+        if mode == apsw.SQLITE_CHECKPOINT_TRUNCATE:
+            moved.append(log.path.stat().st_size > small)
+
+    small = log.path.stat().st_size
+    with asked_through(log, before):
+        log.bounds()
+    assert moved == [True]
+
+
+def test_while_this_process_moves_it_nobody_is_to_be_ended(log: FileLog) -> None:
+    put(log, VALUE)
+    with snapshot(log.path):
+        append_until_refused(log)
+    refused: list[BaseException | None] = []
+    with asked_through(log, lambda _: refused.append(log.append([VALUE])[0].exception())):
+        log.bounds()
+    assert len(refused) == 2
+    for error in refused:
+        assert isinstance(error, LogUnavailable)
+        assert error.detail.endswith("bytes, which are being moved into its file")
+        assert error.cure == "Wait: the node goes on by itself"
+    put(log, VALUE)
+
+
+def test_a_write_lock_that_keeps_it_long_is_not_called_a_snapshot(log: FileLog) -> None:
+    put(log, VALUE)
+    with snapshot(log.path):
+        append_until_refused(log)
+    other = apsw.Connection(str(log.path))
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(LogUnavailable) as refused:
+        log.bounds()
+    other.close()
+    assert f"since process {os.getpid()} holds the write lock of it" in refused.value.detail
+    assert "snapshot" not in refused.value.detail
+    put(log, VALUE)
+
+
+def test_a_checkpoint_without_memory_leaves_the_commit_as_it_is(log: FileLog) -> None:
+    class NoMemory:
+        def wal_checkpoint(self, _: str) -> None:
+            raise apsw.NoMemError("out of memory")
+
+    writer = log._writer
+    assert writer is not None
+
+    def committed(_: apsw.Connection, name: str, pages: int) -> int:
+        failed.append(pages)
+        return log._wal._committed(NoMemory(), name, pages)  # type: ignore[arg-type]
+
+    failed: list[int] = []
+    writer.set_wal_hook(committed)
+    for _ in range(40):
+        put(log, VALUE)
+    assert max(failed) >= file_wal.CHECKPOINT_PAGES
+    assert len(log.read(0, 99, 0).records) == 40
 
 
 def test_a_warning_comes_before_the_bound_and_once(

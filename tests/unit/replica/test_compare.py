@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from clusterlite.replica import compare as compare_module
 from clusterlite.replica import joined
 from clusterlite.replica.compare import Compared, Side, compare, part
 from clusterlite.replica.joined import DIFFERS, EQUAL, OPEN, Seen, judge
@@ -117,6 +120,39 @@ def test_an_outcome_that_is_lost_is_named(two: Two) -> None:
     two.change(f"DELETE FROM _cl_outcome WHERE position = {position}")
     found = two.compared()
     assert [(d.kind, d.versions) for d in found.differences] == [("outcome", (position, None))]
+
+
+class Forgetting:
+    """A side that forgets more and more outcomes: a floor for each time that it is asked."""
+
+    def __init__(self, side: Side, floors: list[int]) -> None:
+        self._side = side
+        self._floors = floors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._side, name)
+
+    def here(self) -> Here:
+        floor = self._floors.pop(0) if len(self._floors) > 1 else self._floors[0]
+        return msgspec.structs.replace(self._side.here(), floor=floor)
+
+
+def test_many_outcomes_that_differ_are_judged_a_few_at_a_time(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    positions = [two.write("INSERT", f"u-{number}") for number in range(5)]
+    two.follow()
+    two.change(f"DELETE FROM _cl_outcome WHERE position >= {positions[0]}")
+    monkeypatch.setattr(compare_module, "DOUBTFUL_MAX", 2)
+    monkeypatch.setattr(compare_module, "KEPT", 1)
+    # Asked twice before the outcomes are read; the first of each two is forgotten by then.
+    floors = [0, 0, positions[1], positions[3], positions[4]]
+    two.sides[0] = Forgetting(two.sides[0], floors)
+    found = two.compared()
+    assert found.tallies[0].differing == 3
+    assert found.differing == 3
+    assert told(found) == [("outcome", found.differences[0].key, (positions[1], None))]
+    assert floors == [positions[4]]
 
 
 def test_a_declaration_that_differs_is_named(two: Two) -> None:

@@ -20,7 +20,7 @@ from clusterlite.errors import Halt
 from clusterlite.log.base import Record
 from clusterlite.log.memory import MemoryLog
 from clusterlite.node.follower import Follower, Strained
-from clusterlite.replica import database, wal
+from clusterlite.replica import database
 from clusterlite.replica.applier import Applier
 from clusterlite.replica.database import open_reader, open_writer
 from clusterlite.replica.state import take_over
@@ -148,7 +148,7 @@ def test_a_checkpoint_that_fails_halts_and_the_commit_before_it_stands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """COMMIT raises the error of the checkpoint: nobody is told, and nothing is applied twice."""
-    monkeypatch.setattr(wal, "CHECKPOINT_PAGES", 1)
+    monkeypatch.setattr(replica.applier.wal, "checkpoint_pages", 1)
     committed, system.ending = replica.applier.committed, "replica-1.db"
     with system.failing(apsw.IOError, "write", "sync"), pytest.raises(Halt) as raised:
         follower.step(0)
@@ -173,7 +173,7 @@ def test_a_checkpoint_that_lacks_something_is_left_to_the_next_commit(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wal, "CHECKPOINT_PAGES", 1)
+    monkeypatch.setattr(replica.applier.wal, "checkpoint_pages", 1)
     system.ending = "replica-1.db"
     with system.failing(fault, "write"):
         done = follower.step(0)
@@ -194,7 +194,7 @@ def test_what_was_committed_before_a_failed_checkpoint_is_not_read_again(
     system: FaultySystem, replica: Replica, follower: Follower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Records that come again look like a log that was rewound."""
-    monkeypatch.setattr(wal, "CHECKPOINT_PAGES", 1)
+    monkeypatch.setattr(replica.applier.wal, "checkpoint_pages", 1)
     system.ending = "replica-1.db"
     with system.failing(_IndexIsFull, "write"), pytest.raises(Strained):
         follower.step(0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterlite import Node
+from clusterlite import Node, sqlite_wal
 from clusterlite.errors import ClusterLiteError
 from clusterlite.log.memory import MemoryLog
 from clusterlite.replica import wal
@@ -25,8 +25,8 @@ MAX = 200 * PAGE_BYTES
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     monkeypatch.setattr(wal, "CHECKPOINT_PAGES", 20)
-    monkeypatch.setattr(wal, "HELD_BYTES_WARN", 100 * PAGE_BYTES)
-    monkeypatch.setattr(wal, "HELD_BYTES_MAX", MAX)
+    monkeypatch.setattr(sqlite_wal, "HELD_BYTES_WARN", 100 * PAGE_BYTES)
+    monkeypatch.setattr(sqlite_wal, "HELD_BYTES_MAX", MAX)
     with Node(tmp_path / "a", MemoryLog(), [User]) as opened:
         opened.wait_s = 0.5
         yield opened

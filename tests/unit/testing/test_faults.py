@@ -69,3 +69,40 @@ def test_halts_are_counted_by_their_reason_and_another_one_is_told(tmp_path: Pat
     assert operator.seen == {"halt log_gap": 1}
     with pytest.raises(NotAsExpected, match="node-2 halted with log_gap, not wrong_log"):
         operator.wait_halt(1, "wrong_log")
+
+
+def repaired(folder: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Operator, Any]:
+    """An operator whose nodes' processes have ended, and the command that it says."""
+    operator = Operator(cluster(folder), lambda _: {})
+    node = operator.cluster.nodes[1]
+    node.data = folder
+    operator.cluster.kafka.address = "127.0.0.1:9"  # type: ignore[misc]
+    said: list[tuple[str, ...]] = []
+
+    def clusterlite(*arguments: str) -> Any:
+        said.append(arguments)
+        return SimpleNamespace(returncode=code, stderr="it is empty\n")
+
+    monkeypatch.setattr(operator, "end", lambda *_: None)
+    monkeypatch.setattr(operator, "clusterlite", clusterlite)
+    return operator, said
+
+
+def test_a_replica_is_repaired_by_the_command_that_the_halt_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator, said = repaired(tmp_path, 0, monkeypatch)
+    (tmp_path / "aside-1").mkdir()
+    operator.repair(1)
+    log = "kafka://127.0.0.1:9/db_events"
+    assert said == [("repair", str(tmp_path), "--log", log, "--yes")]
+    assert not list(tmp_path.iterdir()), "what an earlier repair set aside takes room"
+    assert operator.seen == {"cure clusterlite repair": 1}
+    assert not operator.cluster.nodes[1].held
+
+
+def test_a_repair_that_is_refused_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    operator, _ = repaired(tmp_path, 2, monkeypatch)
+    with pytest.raises(NotAsExpected, match="repair of node-2 refused: it is empty"):
+        operator.repair(1)
+    assert operator.seen == {}

@@ -10,7 +10,7 @@ What must hold depends on where the damage is:
   hash; a node that served such a file would go on until a checkpoint differs. So what only
   `verify` can see is tried on a stopped node, and not served.
 
-The cure is the same: set the replica aside, or `clusterlite reset`; it is derived from the log.
+The cure is the same: `clusterlite repair`, or `clusterlite reset`; it is derived from the log.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Files:
     def _refused(self, node: int, damage: Damage) -> None:
         damage(self._stopped(node))
         self._operator.wait_refused(node, "replica_corrupt")
-        self._operator.set_aside(node)
+        self._operator.repair(node)
 
     def _empty(self, node: int) -> None:
         """An empty file is a new one: the replica is derived again."""
@@ -171,7 +171,7 @@ class Files:
             data = self._operator.stop(node).data
             said, _ = self._operator.verify(data)
             self._operator.seen[f"not met by the node, all in memory; verify: {said}"] += 1
-        self._operator.set_aside(node)
+        self._operator.repair(node)
 
     def _remove(self, node: int) -> None:
         file = _replica(self._operator.cluster.nodes[node])

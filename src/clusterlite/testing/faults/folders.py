@@ -88,4 +88,6 @@ class Folders:
 
 def _no_sockets(folder: str, names: list[str]) -> list[str]:
     """What is no file and no folder: it cannot be copied."""
-    return [name for name in names if (Path(folder) / name).is_socket() or name == "aside"]
+    return [
+        name for name in names if (Path(folder) / name).is_socket() or name.startswith("aside-")
+    ]

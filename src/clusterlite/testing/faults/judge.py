@@ -19,8 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from confluent_kafka import Consumer, TopicPartition
-
+from clusterlite.testing.faults.topic import read_topic
 from clusterlite.testing.history import Operation, Record, Replica, check
 from clusterlite.testing.history.files import save_log, save_replicas
 from clusterlite.testing.load.connection import Connection
@@ -153,27 +152,8 @@ class Judgement:
         return found
 
     def _read_topic(self) -> None:
-        """Read the whole topic by a consumer of our own."""
         state = self.read()
-        consumer = Consumer(
-            {
-                "bootstrap.servers": state["kafka"],
-                "group.id": "judgement",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-            }
-        )
-        partition = TopicPartition(state["topic"], 0, 0)
-        _, end = consumer.get_watermark_offsets(partition, timeout=10)
-        consumer.assign([partition])
-        while not self.records or self.records[-1].position + 1 < end:
-            for message in consumer.consume(1000, 1.0):
-                if message.error() is not None:
-                    raise RuntimeError(str(message.error()))
-                _, time_ms = message.timestamp()
-                value = message.value() or b""
-                self.records.append(Record(message.offset() or 0, time_ms, value))
-        consumer.close()
+        self.records += read_topic(state["kafka"], state["topic"])
 
     def _check(self) -> list[str]:
         begun = time.monotonic()

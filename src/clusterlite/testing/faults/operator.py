@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from clusterlite.testing.cluster.nodes import Cluster, ClusterNode
+from clusterlite.testing.cluster.nodes import TOPIC, Cluster, ClusterNode
 
 GONE_WAIT_S: Final = 20.0
 STATE_WAIT_S: Final = 60.0
@@ -212,15 +212,20 @@ class Operator:
             return "unreadable", {}
         return ("good" if done.returncode == 0 else "damaged"), found
 
-    def set_aside(self, index: int) -> None:
-        """Stop a node, move its replica aside, and let it derive another from the log."""
+    def repair(self, index: int) -> None:
+        """Stop a node, and let it derive another replica from the log, by `clusterlite repair`.
+
+        Raises:
+            NotAsExpected: it refused.
+        """
         node = self.stop(index)
-        aside = node.data / "aside"
-        shutil.rmtree(aside, ignore_errors=True)  # of an earlier time: its disk may be small
-        aside.mkdir()
-        for file in node.data.glob("replica-*"):
-            file.rename(aside / file.name)
-        self.seen["cure replica set aside"] += 1
+        for earlier in node.data.glob("aside-*"):  # its disk may be small
+            shutil.rmtree(earlier)
+        log = f"kafka://{self.cluster.kafka.address}/{TOPIC}"
+        done = self.clusterlite("repair", str(node.data), "--log", log, "--yes")
+        if done.returncode != 0:
+            raise NotAsExpected(f"repair of {node.name} refused: {done.stderr.strip()}")
+        self.seen["cure clusterlite repair"] += 1
         self.let_start(index)
 
     def reset(self, index: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 from clusterlite.testing.history import Operation
@@ -14,6 +15,27 @@ from clusterlite.testing.load.workloads.base import Rows, Workload, possible
 ABSENT = {"absent": True}
 
 
+class Turns:
+    """A few rows at a time, so that clients race: after so many steps others take their turn.
+
+    Args:
+        prefix: of their keys.
+        rows: at a time.
+        steps: of all clients together.
+    """
+
+    def __init__(self, prefix: str, rows: int, steps: int) -> None:
+        self._prefix = prefix
+        self._rows = rows
+        self._steps = steps
+        self._taken = 0
+
+    def next(self, chance: Random) -> str:
+        """The key of one whose turn it is."""
+        self._taken += 1
+        return f"{self._prefix}{self._taken // self._steps}-{chance.randrange(self._rows)}"
+
+
 class Register(Workload):
     """Values that are read, set, and compared and set; each is written once."""
 
@@ -21,15 +43,12 @@ class Register(Workload):
     table = "registers"
 
     def __init__(self, rows: int = 5, steps: int = 400) -> None:
-        self._rows = rows
-        self._steps = steps
-        self._taken = 0
+        self._turns = Turns("r", rows, steps)
 
     async def step(self, client: Client) -> None:
-        """Read one, then perhaps set it; after so many steps other rows take their turn."""
+        """Read one, then perhaps set it."""
         chance = client.chance
-        self._taken += 1
-        key = f"r{self._taken // self._steps}-{chance.randrange(self._rows)}"
+        key = self._turns.next(chance)
         found = await client.read(self.table, key, chance.choice(("strong", "strong", "eventual")))
         if found.status != "done" or chance.random() < 0.3:
             return
@@ -103,15 +122,12 @@ class Append(Workload):
     table = "lists"
 
     def __init__(self, rows: int = 3, steps: int = 100) -> None:
-        self._rows = rows
-        self._steps = steps
-        self._taken = 0
+        self._turns = Turns("l", rows, steps)
 
     async def step(self, client: Client) -> None:
         """Read one, and put a value behind its last if nobody else did meanwhile."""
         chance = client.chance
-        self._taken += 1
-        key = f"l{self._taken // self._steps}-{chance.randrange(self._rows)}"
+        key = self._turns.next(chance)
         found = await client.read(self.table, key, chance.choice(("eventual", "session", "strong")))
         if found.status != "done" or chance.random() < 0.3:
             return
