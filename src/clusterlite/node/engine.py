@@ -138,7 +138,7 @@ class Engine:
         now = self._clock()
         refusal = self._refusal() or self._writes.crowded(submission, now)
         if refusal is not None:
-            submission.reply(refusal)
+            self._writes.refuse(submission, refusal)
         else:
             self._writes.take(submission, now)
 

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
-from clusterlite.errors import Behind, ClusterLiteError, LogUnavailable, OutcomeUnknown
+from clusterlite.errors import (
+    Behind,
+    ClusterLiteError,
+    LogClosed,
+    LogUnavailable,
+    OutcomeUnknown,
+    RecordTooLarge,
+)
 from clusterlite.log.base import Append
 from clusterlite.node.answers import Reply
+
+NEVER_APPENDED: Final = (LogUnavailable, LogClosed, RecordTooLarge)
+"""What an append fails with where the log was definitely not given the record."""
 
 
 @dataclass(slots=True)
@@ -42,6 +53,14 @@ class Waiting:
         """Whether a record of this id may be applied without another append."""
         return not self.handed_over or any(
             not append.done() or append.exception() is None for append in self.appends
+        )
+
+    @property
+    def may_be_written(self) -> bool:
+        """Whether the log was given a record of this id and has not definitely refused it."""
+        return any(
+            not append.done() or not isinstance(append.exception(), NEVER_APPENDED)
+            for append in self.appends
         )
 
     def leaves(self, reply: Reply) -> bool:

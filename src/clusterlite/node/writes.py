@@ -6,7 +6,8 @@
 All of it runs in the engine's turn. Invariants:
 
 1. `LogUnavailable` is answered only for what never entered the log's client (I11). Everything
-   else that runs out of time is `OutcomeUnknown`.
+   else that runs out of time is `OutcomeUnknown`, and so is a refusal while another record of the
+   same id may be in the log: what is told is about the id, not about one record of it.
 2. What waits is bounded in number, bytes and age (I14). The log is given few at a time, so that a
    queue stands here, where its events are definitely refused and not unknown.
 """
@@ -19,16 +20,10 @@ from typing import Final
 
 from clusterlite.core import codec
 from clusterlite.core.outcome import Applied
-from clusterlite.errors import (
-    ClusterLiteError,
-    LogClosed,
-    LogUnavailable,
-    Overloaded,
-    RecordTooLarge,
-)
+from clusterlite.errors import ClusterLiteError, Overloaded
 from clusterlite.log.base import Append, Log
 from clusterlite.node.answers import Answer, Appended, Submission
-from clusterlite.node.waiting import Waiting
+from clusterlite.node.waiting import NEVER_APPENDED, Waiting
 
 WAITING_MAX: Final = 20_000
 """Events that may be waited for; past it, `Overloaded`."""
@@ -45,8 +40,6 @@ APPEND_MAX: Final = 1_000
 
 HANDED_OVER_MAX: Final = 5_000
 """Events that the log was given and that are not applied here yet; the others wait their turn."""
-
-_NEVER_APPENDED: Final = (LogUnavailable, LogClosed, RecordTooLarge)
 
 
 class Writes:
@@ -106,6 +99,13 @@ class Writes:
                 return Overloaded(f"writes wait {waited_s:.1f} s for their turn")
         return None
 
+    def refuse(self, submission: Submission, error: ClusterLiteError) -> None:
+        """Tell why it is not taken, or that an earlier one of its id may have its effect yet."""
+        waiting = self.waited.get(submission.event_id)
+        if waiting is not None and not waiting.given_up:
+            error = waiting.unknown(submission.event_id)
+        submission.reply(error)
+
     def take(self, submission: Submission, now: float) -> None:
         """It is appended with the others of this tick."""
         reply = submission.reply, submission.deadline
@@ -137,8 +137,10 @@ class Writes:
                 values.append(submission.value)
         if not batch:
             return False
-        for (submission, waiting), append in zip(batch, self._log.append(values), strict=True):
+        appends = self._log.append(values)
+        for (_, waiting), append in zip(batch, appends, strict=True):
             waiting.appends.append(append)
+        for (submission, waiting), append in zip(batch, appends, strict=True):
             if append.done():
                 self._appended(submission, waiting, append)
             elif submission.early:
@@ -191,7 +193,7 @@ class Writes:
         if error is None:
             if submission.early and waiting.leaves(submission.reply):
                 submission.reply(Appended(append.result()))
-        elif isinstance(error, _NEVER_APPENDED):
+        elif isinstance(error, NEVER_APPENDED):
             self._never(submission, waiting, error)
         # AppendUnknown: it may still be applied; the waiter's deadline decides.
 
@@ -199,13 +201,14 @@ class Writes:
         return lambda done: self._post(lambda: self._appended(submission, waiting, done))
 
     def _never(self, submission: Submission, waiting: Waiting, error: ClusterLiteError) -> None:
-        """A record was not appended: that is all there is to say, if it was the id's only one."""
+        """A record was not appended: that is all there is to say, if no other of its id may be."""
         waiting.records -= 1
         if waiting.records == 0 and self.waited.get(submission.event_id) is waiting:
             self.answer(submission.event_id, error)
             return
         if waiting.leaves(submission.reply):
-            submission.reply(error)
+            told = waiting.unknown(submission.event_id) if waiting.may_be_written else error
+            submission.reply(told)
         if not waiting.replies and self.waited.get(submission.event_id) is waiting:
             self._left(self.waited.pop(submission.event_id))
 

@@ -13,10 +13,10 @@ import pytest
 from clusterlite import Behind, Halt, LogUnavailable, Node, OutcomeUnknown
 from clusterlite.core import codec
 from clusterlite.core.outcome import APPLIED, NEVER, Applied
-from clusterlite.errors import AppendUnknown, ClusterLiteError, NotServing
+from clusterlite.errors import AppendUnknown, ClusterLiteError, NotServing, Overloaded
 from clusterlite.log.base import Settled
 from clusterlite.log.memory import MemoryLog, MemoryStore
-from clusterlite.node import engine
+from clusterlite.node import engine, writes
 from clusterlite.node.answers import Answer, Appended, Submission
 from clusterlite.node.writes import APPEND_MAX
 from tests.nodes import HeldLog, User, fate, insert, names, outcome, put, stamp, user
@@ -357,3 +357,64 @@ def test_an_unknown_outcome_is_settled_by_the_library(node: Node, log: HeldLog) 
     assert settled is not None
     assert settled.verdict == NEVER
     assert node.settle(event_id) == settled
+
+
+# The same id again, while its first record may be in the log.
+
+
+def in_doubt(node: Node, log: HeldLog) -> tuple[Future[Answer], bytes]:
+    """An event whose append gave `AppendUnknown`, and its record, which may land yet."""
+    log.holding.set()
+    first = submit(node, "e-1", insert(node, "e-1", "ann"))
+    log.wait_held(1)
+    ((value, append),) = log.held
+    log.held.clear()
+    append.set_exception(AppendUnknown("no acknowledgement came"))
+    return first, value
+
+
+def refuse_appends(log: HeldLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(values: Sequence[bytes]) -> list[Settled]:
+        return [Settled(LogUnavailable("no leader")) for _ in values]
+
+    monkeypatch.setattr(log, "append", refuse)
+
+
+@pytest.mark.parametrize("again", ["event", "fence"])
+def test_a_repetition_that_the_log_refuses_is_unknown_while_the_first_may_be_written(
+    node: Node, log: HeldLog, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    first, value = in_doubt(node, log)
+    refuse_appends(log, monkeypatch)
+    retry = submit(node, "e-1", fence(node, "e-1") if again == "fence" else value)
+    assert isinstance(retry.result(WAIT_S), OutcomeUnknown)
+    other = MemoryLog(store)
+    other.open()
+    put(other, value)
+    other.close()
+    assert told(first).outcome.verdict == APPLIED
+    assert names(node) == ["ann"]
+
+
+def test_a_repetition_that_is_not_taken_is_unknown_while_the_first_may_be_written(
+    node: Node, log: HeldLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, value = in_doubt(node, log)
+    monkeypatch.setattr(writes, "WAITING_MAX", 1)
+    assert isinstance(submit(node, "e-1", value).result(WAIT_S), OutcomeUnknown)
+    assert isinstance(submit(node, "e-2", value).result(WAIT_S), Overloaded)
+    node.close()
+    assert isinstance(first.result(WAIT_S), OutcomeUnknown)
+
+
+def test_a_repetition_that_waits_for_its_turn_when_the_node_halts_is_unknown(
+    node: Node, log: HeldLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, value = in_doubt(node, log)
+    monkeypatch.setattr(writes, "HANDED_OVER_MAX", 1)
+    retry = submit(node, "e-1", value)
+    other = submit(node, "e-2", insert(node, "e-2", "ben"))
+    halt = Halt("internal", "broken", "Mend it")
+    node._runtime.engine.loop.post(lambda: node._runtime.engine.halt(halt))
+    assert other.result(WAIT_S) is halt
+    assert {type(future.result(WAIT_S)) for future in (first, retry)} == {OutcomeUnknown}
