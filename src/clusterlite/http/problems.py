@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from clusterlite.core.outcome import NEVER, REJECTIONS, Outcome
 from clusterlite.errors import (
+    THIS_TRY,
     Behind,
     ClusterLiteError,
     ConfigError,
@@ -139,12 +140,15 @@ def did_you_mean(asked: str, known: Iterable[str]) -> str:
     return f"; did you mean {folded[near[0]]}?" if near else ""
 
 
-def from_error(error: ClusterLiteError, event_id: str | None = None) -> HttpError:
+def from_error(
+    error: ClusterLiteError, event_id: str | None = None, *, keyed: bool = False
+) -> HttpError:
     """The answer for an error of ours.
 
     Args:
         error: what was raised or answered.
         event_id: of the write that it is about.
+        keyed: the write came with a key, so that this may be one of several tries.
     """
     if isinstance(error, InputError):
         status = 400 if error.malformed else 422
@@ -158,7 +162,7 @@ def from_error(error: ClusterLiteError, event_id: str | None = None) -> HttpErro
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     if event_id is not None:
         if isinstance(error, LogUnavailable | Overloaded | ConfigError):
-            title += ": the write did not happen"
+            title += f": {THIS_TRY if keyed else 'the write did not happen'}"
         extra["event"] = event_id
         headers.append((b"clusterlite-event", event_id.encode()))
         if status == 504:

@@ -109,7 +109,7 @@ class Write:
             headers.append((b"location", f"/-/events/{event_id}".encode()))
             return Response(202, headers)
         error = answer if isinstance(answer, ClusterLiteError) else OutcomeUnknown(event_id)
-        raise from_error(error, event_id)
+        raise from_error(error, event_id, keyed=bool(self.stamp.fp))
 
     def judged(self, applied: Applied) -> Response:
         """The answer from an outcome.
