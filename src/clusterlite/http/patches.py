@@ -15,6 +15,7 @@ from typing import Any
 from clusterlite.core import codec
 from clusterlite.core.entity import check_key
 from clusterlite.core.event import Condition, Stamp
+from clusterlite.core.keys import same_request
 from clusterlite.core.outcome import Applied
 from clusterlite.core.partial import Part, partial_of
 from clusterlite.core.tries import Around, Try, tries
@@ -134,8 +135,10 @@ class _Patch:
         """The answer from the verdict on the whole."""
         outcome, asked = applied.outcome, self._asked
         if outcome.code == "not_found" and asked is not None and asked.present:
-            # An absent row, told as the failed precondition that it is with `If-Match: *`.
-            applied = applied._replace(outcome=outcome._replace(code="precondition_failed"))
+            # An absent row, told as the failed precondition that it is with `If-Match: *`. It is
+            # the last word, where that code of a try would let another follow.
+            fp = self._first.fp if same_request(self._first.fp, outcome.fp) else outcome.fp
+            applied = applied._replace(outcome=outcome._replace(code="precondition_failed", fp=fp))
         return self._as_write(self._first._replace(id=outcome.event_id)).judged(applied)
 
     def _as_write(self, stamp: Stamp) -> RowsWrite:

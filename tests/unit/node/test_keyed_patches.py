@@ -302,3 +302,32 @@ def test_without_a_key_a_time_that_ends_between_tries_is_contention(
     nodes.lose(1)
     answer = nodes.served_a.request("PATCH", "/spans/s", {"low": 2})
     check_problem(answer, 409, "contention")
+
+
+ABSENT = pytest.mark.parametrize("table", ["persons", "spans"])
+
+
+@ABSENT
+@pytest.mark.parametrize("match", ["*", '"5"'])
+def test_a_precondition_on_an_absent_row_fails_for_good_at_either_node(
+    nodes: Nodes, table: str, match: str
+) -> None:
+    body = {"nick": "B"} if table == "persons" else {"low": 2}
+    headers = {"Idempotency-Key": "k", "If-Match": match}
+    for served in (nodes.served_a, nodes.served_b):
+        answer = served.request("PATCH", f"/{table}/absent", body, headers)
+        assert check_problem(answer, 412, "precondition_failed")["event"] == nodes.first_id("k")
+        nodes.level()
+    assert answer.headers["idempotency-replayed"] == "true"
+    other = nodes.served_b.request("PATCH", f"/{table}/absent", {"low": 3, "nick": "C"}, headers)
+    check_problem(other, 422, "key_reused")
+
+
+@ABSENT
+def test_a_patch_of_an_absent_row_is_rejected_for_good_in_python(nodes: Nodes, table: str) -> None:
+    kind, fields = (Person, {"nick": "B"}) if table == "persons" else (Span, {"low": 2})
+    for if_version in (None, 5):
+        for node in (nodes.a, nodes.b):
+            with pytest.raises(NotFound):
+                node.patch(kind, "absent", fields, if_version=if_version, key=f"k{if_version}")
+            nodes.level()
