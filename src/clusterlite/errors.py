@@ -232,7 +232,8 @@ class OutcomeUnknown(ClusterLiteError):
 
     Args:
         event_id: ask for its status later; a write with the same key is safe.
-        position: where it stands in the log if that is known; then it will be applied.
+        position: where it stands in the log if that is known; then it will be applied. None for
+            a keyed patch that reads its row: a try that is in the log may lose to another writer.
     """
 
     code = "outcome_unknown"

@@ -123,7 +123,11 @@ class _Patch:
             self._prefer.wait_s = max(0.0, self._ends - time.monotonic())
             answer = await write.decided()
             if not isinstance(answer, Applied):
-                return (self._as_write(self._first) if self._first.fp else write).response(answer)
+                if not self._first.fp:
+                    return write.response(answer)
+                if isinstance(answer, OutcomeUnknown):  # where a try stands is not where the key's
+                    answer = OutcomeUnknown(self._first.id)  # request will be applied
+                return self._as_write(self._first).response(answer)
             try:
                 sent = self._tries.send(answer)
             except StopIteration as ended:

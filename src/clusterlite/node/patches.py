@@ -104,9 +104,10 @@ class PatchCall:
                     with one_of_several() if first.fp else nullcontext():
                         judged = submit(sent.event_id, record)
                 except OutcomeUnknown as error:
-                    raise OutcomeUnknown(
-                        first.id if first.fp else sent.event_id, error.position
-                    ) from error
+                    if not first.fp or (sent.event_id == first.id and not sent.lost_by):
+                        raise
+                    # Where a try stands is not where the key's request will be applied.
+                    raise OutcomeUnknown(first.id) from error
                 sent = chain.send(judged)
         except StopIteration as ended:
             return ended.value  # type: ignore[no-any-return]

@@ -18,6 +18,7 @@ from clusterlite import Entity, KeyReused, NotFound, OutcomeUnknown, Rejected
 from clusterlite.core import codec
 from clusterlite.core.keys import attempt_event_id, keyed_event_id
 from clusterlite.errors import Contention
+from clusterlite.log.base import Settled
 from clusterlite.log.memory import MemoryLog, MemoryStore
 from tests.app_node import AppNode
 from tests.http_node import check_problem
@@ -331,3 +332,28 @@ def test_a_patch_of_an_absent_row_is_rejected_for_good_in_python(nodes: Nodes, t
             with pytest.raises(NotFound):
                 node.patch(kind, "absent", fields, if_version=if_version, key=f"k{if_version}")
             nodes.level()
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_only_an_event_that_cannot_be_lost_to_another_writer_is_told_by_its_position(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, case: Case, key: str | None, over_http: bool
+) -> None:
+    kind, row, fields, _ = case
+    monkeypatch.setattr(nodes.log, "append", lambda values: [Settled(9_999) for _ in values])
+    told = key is None or kind is Person
+    if over_http:
+        headers = {"Prefer": "wait=0"} | ({} if key is None else {"Idempotency-Key": key})
+        path = f"/{kind.declaration.name}/{row}"
+        answer = nodes.served_a.request("PATCH", path, fields, headers)
+        assert answer.status == (202 if told else 504), answer
+        event = answer.headers["clusterlite-event"]
+        assert answer.headers["location"] == f"/-/events/{event}"
+    else:
+        nodes.a.wait_s = 0.05
+        with pytest.raises(OutcomeUnknown) as unknown:
+            nodes.a.patch(kind, row, fields, key=key)
+        assert unknown.value.position == (9_999 if told else None)
+        event = unknown.value.event_id
+    assert key is None or event == nodes.first_id(key)
