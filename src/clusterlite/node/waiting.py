@@ -26,6 +26,7 @@ class Waiting:
 
     Args:
         replies: with their deadlines.
+        early: those of them that joined before any was handed over, and are told its position.
         records: of this id that were taken and have not failed: one, and one for each FENCE.
         size: of the records that were taken, in bytes.
         appends: what becomes of each that was handed over.
@@ -34,6 +35,7 @@ class Waiting:
     """
 
     replies: list[tuple[Reply, float]] = field(default_factory=list)
+    early: list[Reply] = field(default_factory=list)
     records: int = 0
     size: int = 0
     appends: list[Append] = field(default_factory=list)

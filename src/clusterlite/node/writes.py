@@ -22,7 +22,7 @@ from clusterlite.core import codec
 from clusterlite.core.outcome import Applied
 from clusterlite.errors import ClusterLiteError, Overloaded
 from clusterlite.log.base import Append, Log
-from clusterlite.node.answers import Answer, Appended, Submission
+from clusterlite.node.answers import Answer, Appended, Reply, Submission
 from clusterlite.node.waiting import NEVER_APPENDED, Waiting
 
 WAITING_MAX: Final = 20_000
@@ -85,6 +85,11 @@ class Writes:
         else:
             self._due = min(self._due, submission.deadline)
             waiting.replies.append((submission.reply, submission.deadline))
+            if submission.early:
+                for append in waiting.appends:
+                    self._tell_early(submission.reply, waiting, append)
+                if not waiting.handed_over:
+                    waiting.early.append(submission.reply)
         return True
 
     def crowded(self, submission: Submission, now: float) -> Overloaded | None:
@@ -111,7 +116,7 @@ class Writes:
         reply = submission.reply, submission.deadline
         waiting = self.waited.get(submission.event_id)
         if waiting is None:
-            waiting = self.waited[submission.event_id] = Waiting([reply], 1)
+            waiting = self.waited[submission.event_id] = Waiting([reply], records=1)
         else:
             waiting.replies.append(reply)
             waiting.records += 1
@@ -145,6 +150,9 @@ class Writes:
                 self._appended(submission, waiting, append)
             elif submission.early:
                 append.add_done_callback(self._later(submission, waiting))
+            early, waiting.early = waiting.early, []
+            for reply in early:
+                self._tell_early(reply, waiting, append)
         return True
 
     def drop(self, error: ClusterLiteError) -> None:
@@ -199,6 +207,15 @@ class Writes:
 
     def _later(self, submission: Submission, waiting: Waiting) -> Callable[[Append], object]:
         return lambda done: self._post(lambda: self._appended(submission, waiting, done))
+
+    def _tell_early(self, reply: Reply, waiting: Waiting, append: Append) -> None:
+        """Tell one who joined its position, once the log has it."""
+
+        def told() -> None:
+            if append.exception() is None and waiting.leaves(reply):
+                reply(Appended(append.result()))
+
+        append.add_done_callback(lambda _: self._post(told))
 
     def _never(self, submission: Submission, waiting: Waiting, error: ClusterLiteError) -> None:
         """A record was not appended: that is all there is to say, if no other of its id may be."""

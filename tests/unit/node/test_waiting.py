@@ -146,6 +146,32 @@ def test_a_report_that_comes_after_the_outcome_tells_nobody_again(node: Node, lo
     assert [type(answer) for answer in answers] == [Applied]
 
 
+@pytest.mark.parametrize("joined", ["before it is handed over", "after"])
+def test_one_who_joins_is_told_the_position_before_the_outcome_where_that_was_asked(
+    node: Node, log: HeldLog, monkeypatch: pytest.MonkeyPatch, joined: str
+) -> None:
+    monkeypatch.setattr(writes, "HANDED_OVER_MAX", 1)
+    log.holding.set()
+    submit(node, "e-0", insert(node, "e-0", "zoe"))
+    log.wait_held(1)
+    ((_, blocking),) = log.held
+    record = insert(node, "e-1", "ann")
+    first = submit(node, "e-1", record)
+    if joined == "after":
+        monkeypatch.setattr(writes, "HANDED_OVER_MAX", 2)
+        log.wait_held(2)
+    early = submit(node, "e-1", record, early=True)
+    in_turn = submit(node, "e-1", record, wait_s=0.0)  # answered after `early` was looked at
+    assert in_turn.result(WAIT_S) is not None
+    monkeypatch.setattr(writes, "HANDED_OVER_MAX", 2)
+    log.wait_held(2)
+    _, report = log.held[1]
+    report.set_result(9_999)  # the log has it, and nobody has read it yet
+    assert early.result(WAIT_S) == Appended(9_999)
+    assert not first.done()
+    assert not blocking.done()
+
+
 # The same event twice.
 
 
