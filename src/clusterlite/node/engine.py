@@ -431,10 +431,10 @@ class Engine:
         for reply, deadline in served:
             if error is None:
                 self.await_position(future.result(), deadline, reply)
-            elif isinstance(error, ClusterLiteError):
-                reply(LogUnavailable(str(error)))
             else:
-                raise error
+                reply(LogUnavailable(str(error)))
+        if error is not None and not isinstance(error, ClusterLiteError):
+            raise error
         self._begin_tail()
 
     # Ending waits.

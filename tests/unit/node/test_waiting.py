@@ -368,6 +368,26 @@ def test_a_defect_halts_and_says_so(node: Node) -> None:
     assert names(node) == ["ann"]
 
 
+def test_a_defect_of_the_log_at_its_end_halts_once_all_strong_reads_are_told(
+    node: Node, log: HeldLog
+) -> None:
+    log.holding.set()
+    under_way = node._runtime.ask_tail(WAIT_S)
+    wait_until(lambda: len(log.tails) == 1)
+    behind = [node._runtime.ask_tail(WAIT_S) for _ in range(2)]
+    submit(node, "e-1", insert(node, "e-1", "ann"))
+    log.wait_held(1)  # after them, so that they wait for the next question
+    first, log.tails = log.tails[0], []
+    first.set_result(node.position)
+    under_way.result(WAIT_S)
+    wait_until(lambda: len(log.tails) == 1)
+    log.tails.pop().set_exception(RuntimeError("no such luck"))
+    for future in behind:
+        assert isinstance(future.result(WAIT_S), LogUnavailable)
+    wait_until(lambda: node.status()["state"] == "halted")
+    assert node.status()["reason"]["reason"] == "internal"
+
+
 def test_an_unknown_outcome_is_settled_by_the_library(node: Node, log: HeldLog) -> None:
     node.wait_s = 0.05
     log.holding.set()
