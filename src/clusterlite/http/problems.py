@@ -15,7 +15,6 @@ from starlette.exceptions import HTTPException
 
 from clusterlite.core.outcome import NEVER, REJECTIONS, Outcome
 from clusterlite.errors import (
-    THIS_TRY,
     Behind,
     ClusterLiteError,
     ConfigError,
@@ -141,14 +140,17 @@ def did_you_mean(asked: str, known: Iterable[str]) -> str:
 
 
 def from_error(
-    error: ClusterLiteError, event_id: str | None = None, *, keyed: bool = False
+    error: ClusterLiteError,
+    event_id: str | None = None,
+    *,
+    denied: str = "the write did not happen",
 ) -> HttpError:
     """The answer for an error of ours.
 
     Args:
         error: what was raised or answered.
         event_id: of the write that it is about.
-        keyed: the write came with a key, so that this may be one of several tries.
+        denied: what a definite refusal says of it.
     """
     if isinstance(error, InputError):
         status = 400 if error.malformed else 422
@@ -162,7 +164,7 @@ def from_error(
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     if event_id is not None:
         if isinstance(error, LogUnavailable | Overloaded | ConfigError):
-            title += f": {THIS_TRY if keyed else 'the write did not happen'}"
+            title += f": {denied}"
         extra["event"] = event_id
         headers.append((b"clusterlite-event", event_id.encode()))
         if status == 504:

@@ -290,3 +290,20 @@ def test_a_refused_repetition_over_http_denies_itself_and_not_the_request_before
         assert alone["detail"] == "the log cannot be reached: the write did not happen: no leader"
         log.append(log.kept[:1])
         wait_until(lambda: names(served.node) == ["ann"])
+
+
+def test_a_refused_settle_denies_that_the_id_was_closed_and_not_the_write(tmp_path: Path) -> None:
+    log = RefusingLog()
+    log.failing, log.kept = [], []
+    with AppNode(tmp_path / "a", log, [User]) as served:
+        log.failing = [AppendUnknown("no acknowledgement"), LogUnavailable("no leader")]
+        body = {"name": "ann", "email": "a@x"}
+        answer = served.request("POST", "/users", body, {"Prefer": "wait=0"})
+        event = check_problem(answer, 504, "outcome_unknown")["event"]
+        wait_until(lambda: not served.node._runtime.engine._writes.waited)
+        settled = served.request("POST", f"/-/events/{event}/settle")
+        told = check_problem(settled, 503, "log_unreachable")
+        assert told["event"] == event
+        assert told["detail"] == (
+            "the log cannot be reached: the event's id was not closed: no leader"
+        )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from clusterlite.errors import ClusterLiteError, LogUnavailable, Overloaded
+from clusterlite.errors import THIS_TRY, ClusterLiteError, LogUnavailable, Overloaded
 from clusterlite.http.problems import from_error
 from clusterlite.testing.history import Operation, Record, Recorder
 from clusterlite.testing.history.check import check_fates
@@ -138,7 +138,7 @@ def test_a_refusal_through_a_balancer_denies_no_try_that_it_made_at_another_node
 
 def refused(error: ClusterLiteError, *, keyed: bool) -> Answer:
     """As the product spells it."""
-    answered = from_error(error, "e", keyed=keyed)
+    answered = from_error(error, "e", denied=THIS_TRY) if keyed else from_error(error, "e")
     headers = {name.decode(): value.decode() for name, value in answered.headers}
     return Answer(answered.status, headers, answered.body("/counters"))
 
