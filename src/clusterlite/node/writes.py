@@ -143,16 +143,18 @@ class Writes:
         if not batch:
             return False
         appends = self._log.append(values)
-        for (_, waiting), append in zip(batch, appends, strict=True):
-            waiting.appends.append(append)
+        for (submission, waiting), append in zip(batch, appends, strict=True):
+            given = waiting.fences if _is_fence(submission.value) else waiting.appends
+            given.append(append)
         for (submission, waiting), append in zip(batch, appends, strict=True):
             if append.done():
                 self._appended(submission, waiting, append)
             elif submission.early:
                 append.add_done_callback(self._later(submission, waiting))
-            early, waiting.early = waiting.early, []
-            for reply in early:
-                self._tell_early(reply, waiting, append)
+            if waiting.early and append not in waiting.fences:
+                early, waiting.early = waiting.early, []
+                for reply in early:
+                    self._tell_early(reply, waiting, append)
         return True
 
     def drop(self, error: ClusterLiteError) -> None:
@@ -237,5 +239,7 @@ class Writes:
 
 
 def _is_fence(value: bytes) -> bool:
+    if b"FENCE" not in value:
+        return False
     event = codec.decode(value, 0)
     return event is not None and event.operation == "FENCE"

@@ -248,6 +248,25 @@ def test_an_unknown_write_that_was_settled_as_never_has_no_effect_when_it_lands(
     other.close()
 
 
+def test_that_the_log_has_a_fence_is_not_told_as_the_position_of_the_event(
+    node: Node, log: HeldLog
+) -> None:
+    log.holding.set()
+    record = insert(node, "e-1", "ann")
+    event = submit(node, "e-1", record, 0.5)
+    log.wait_held(1)
+    submit(node, "e-1", fence(node, "e-1"), 0.5)
+    log.wait_held(2)
+    (_, inserted), (_, fenced) = log.held
+    inserted.set_exception(AppendUnknown("no acknowledgement came"))
+    fenced.set_result(9_999)  # and nobody has read it yet
+    early = submit(node, "e-1", record, 0.5, early=True)
+    for future in (event, early):
+        answer = future.result(WAIT_S)
+        assert isinstance(answer, OutcomeUnknown)
+        assert answer.position is None
+
+
 # Closing while something waits.
 
 
