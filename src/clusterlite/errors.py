@@ -28,12 +28,18 @@
 
 The class says what happened, `code` names it for programs, the message says where and what to
 do. Errors are raised or returned, never logged and passed over.
+
+Where a write came with a key, `LogUnavailable`, `Overloaded` and `NotServing` are about the one
+call that raised them: an earlier one with the same key may have had its effect (`THIS_TRY`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
+
+THIS_TRY: Final = "this try did not happen, an earlier one with the same key may have"
+"""What a definite refusal says of a write with a key."""
 
 
 class ClusterLiteError(Exception):
@@ -226,7 +232,8 @@ class OutcomeUnknown(ClusterLiteError):
 
     Args:
         event_id: ask for its status later; a write with the same key is safe.
-        position: where it stands in the log if that is known; then it will be applied.
+        position: where it stands in the log if that is known; then it will be applied. None for
+            a keyed patch that reads its row: a try that is in the log may lose to another writer.
     """
 
     code = "outcome_unknown"
@@ -263,7 +270,7 @@ class Behind(ClusterLiteError):
 
 
 class Overloaded(ClusterLiteError):
-    """A bounded queue is full (HTTP 503); nothing was written, a later try may succeed."""
+    """A bounded queue is full (HTTP 503); this wrote nothing, a later try may succeed."""
 
     code = "overloaded"
 

@@ -15,6 +15,7 @@ from typing import Any
 from clusterlite.core import codec
 from clusterlite.core.entity import check_key
 from clusterlite.core.event import Condition, Stamp
+from clusterlite.core.keys import same_request
 from clusterlite.core.outcome import Applied
 from clusterlite.core.partial import Part, partial_of
 from clusterlite.core.tries import Around, Try, tries
@@ -122,7 +123,11 @@ class _Patch:
             self._prefer.wait_s = max(0.0, self._ends - time.monotonic())
             answer = await write.decided()
             if not isinstance(answer, Applied):
-                return (self._as_write(self._first) if self._first.fp else write).response(answer)
+                if not self._first.fp:
+                    return write.response(answer)
+                if isinstance(answer, OutcomeUnknown):  # where a try stands is not where the key's
+                    answer = OutcomeUnknown(self._first.id)  # request will be applied
+                return self._as_write(self._first).response(answer)
             try:
                 sent = self._tries.send(answer)
             except StopIteration as ended:
@@ -134,8 +139,10 @@ class _Patch:
         """The answer from the verdict on the whole."""
         outcome, asked = applied.outcome, self._asked
         if outcome.code == "not_found" and asked is not None and asked.present:
-            # An absent row, told as the failed precondition that it is with `If-Match: *`.
-            applied = applied._replace(outcome=outcome._replace(code="precondition_failed"))
+            # An absent row, told as the failed precondition that it is with `If-Match: *`. It is
+            # the last word, where that code of a try would let another follow.
+            fp = self._first.fp if same_request(self._first.fp, outcome.fp) else outcome.fp
+            applied = applied._replace(outcome=outcome._replace(code="precondition_failed", fp=fp))
         return self._as_write(self._first._replace(id=outcome.event_id)).judged(applied)
 
     def _as_write(self, stamp: Stamp) -> RowsWrite:

@@ -139,12 +139,18 @@ def did_you_mean(asked: str, known: Iterable[str]) -> str:
     return f"; did you mean {folded[near[0]]}?" if near else ""
 
 
-def from_error(error: ClusterLiteError, event_id: str | None = None) -> HttpError:
+def from_error(
+    error: ClusterLiteError,
+    event_id: str | None = None,
+    *,
+    denied: str = "the write did not happen",
+) -> HttpError:
     """The answer for an error of ours.
 
     Args:
         error: what was raised or answered.
         event_id: of the write that it is about.
+        denied: what a definite refusal says of it.
     """
     if isinstance(error, InputError):
         status = 400 if error.malformed else 422
@@ -158,7 +164,7 @@ def from_error(error: ClusterLiteError, event_id: str | None = None) -> HttpErro
         headers.append((b"retry-after", str(RETRY_AFTER_S).encode()))
     if event_id is not None:
         if isinstance(error, LogUnavailable | Overloaded | ConfigError):
-            title += ": the write did not happen"
+            title += f": {denied}"
         extra["event"] = event_id
         headers.append((b"clusterlite-event", event_id.encode()))
         if status == 504:

@@ -179,7 +179,8 @@ class SystemRoutes:
         if isinstance(answer, Applied):
             return answer.outcome
         error = answer if isinstance(answer, ClusterLiteError) else None
-        raise from_error(error or ClusterLiteError("the fence was not applied in time"), event_id)
+        error = error or ClusterLiteError("the fence was not applied in time")
+        raise from_error(error, event_id, denied="the event's id was not closed")
 
     async def transaction(self, request: Request) -> Response:
         """Many changes in one event, all or none."""

@@ -27,6 +27,7 @@ from clusterlite.core.keys import (
 from clusterlite.core.outcome import APPLIED, NEVER, Applied, Outcome, Row
 from clusterlite.core.tries import is_lost
 from clusterlite.errors import (
+    THIS_TRY,
     ClusterLiteError,
     InputError,
     KeyReused,
@@ -109,6 +110,8 @@ class Write:
             headers.append((b"location", f"/-/events/{event_id}".encode()))
             return Response(202, headers)
         error = answer if isinstance(answer, ClusterLiteError) else OutcomeUnknown(event_id)
+        if self.stamp.fp:
+            raise from_error(error, event_id, denied=THIS_TRY)
         raise from_error(error, event_id)
 
     def judged(self, applied: Applied) -> Response:

@@ -138,7 +138,7 @@ class Engine:
         now = self._clock()
         refusal = self._refusal() or self._writes.crowded(submission, now)
         if refusal is not None:
-            submission.reply(refusal)
+            self._writes.refuse(submission, refusal)
         else:
             self._writes.take(submission, now)
 
@@ -431,10 +431,10 @@ class Engine:
         for reply, deadline in served:
             if error is None:
                 self.await_position(future.result(), deadline, reply)
-            elif isinstance(error, ClusterLiteError):
-                reply(LogUnavailable(str(error)))
             else:
-                raise error
+                reply(LogUnavailable(str(error)))
+        if error is not None and not isinstance(error, ClusterLiteError):
+            raise error
         self._begin_tail()
 
     # Ending waits.

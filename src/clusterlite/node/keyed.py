@@ -6,7 +6,8 @@ part of the request, as it is none of an HTTP request's body.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
@@ -17,7 +18,15 @@ from clusterlite.core.keys import fingerprint, same_request
 from clusterlite.core.outcome import NEVER, Outcome
 from clusterlite.core.partial import fields_as_json
 from clusterlite.core.transaction import AnyChange, class_of
-from clusterlite.errors import InputError, KeyReused, Problem
+from clusterlite.errors import (
+    THIS_TRY,
+    InputError,
+    KeyReused,
+    LogUnavailable,
+    NotServing,
+    Overloaded,
+    Problem,
+)
 
 
 def call_fingerprint(operation: str, table: str, arguments: Json) -> str:
@@ -98,3 +107,16 @@ def check_same(key: str, fp: str, outcome: Outcome) -> None:
             f"the key {key!r} came with another write before (event {outcome.event_id} at "
             f"{outcome.position}): repeat that one, or choose a new key"
         )
+
+
+@contextmanager
+def one_of_several() -> Iterator[None]:
+    """Around the submission of a keyed event: a definite refusal is told as that of this try.
+
+    Raises:
+        LogUnavailable, NotServing, Overloaded: this try did not happen.
+    """
+    try:
+        yield
+    except (LogUnavailable, NotServing, Overloaded) as error:
+        raise type(error)(f"{error}; {THIS_TRY}") from error

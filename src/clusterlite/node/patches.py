@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from clusterlite.core import codec
@@ -15,7 +16,7 @@ from clusterlite.core.partial import Part, fields_as_json, partial_of
 from clusterlite.core.tries import Around, tries
 from clusterlite.errors import OutcomeUnknown
 from clusterlite.node.ids import uuid7
-from clusterlite.node.keyed import fields_given
+from clusterlite.node.keyed import fields_given, one_of_several
 
 
 class PatchCall:
@@ -100,11 +101,13 @@ class PatchCall:
                     condition=attempt.condition,
                 )
                 try:
-                    judged = submit(sent.event_id, record)
+                    with one_of_several() if first.fp else nullcontext():
+                        judged = submit(sent.event_id, record)
                 except OutcomeUnknown as error:
-                    raise OutcomeUnknown(
-                        first.id if first.fp else sent.event_id, error.position
-                    ) from error
+                    if not first.fp or (sent.event_id == first.id and not sent.lost_by):
+                        raise
+                    # Where a try stands is not where the key's request will be applied.
+                    raise OutcomeUnknown(first.id) from error
                 sent = chain.send(judged)
         except StopIteration as ended:
             return ended.value  # type: ignore[no-any-return]

@@ -15,7 +15,7 @@ from clusterlite.core.outcome import Applied, Outcome
 from clusterlite.errors import ClusterLiteError
 from clusterlite.node.answers import Answer, Submission
 from clusterlite.node.ids import timestamp, uuid7
-from clusterlite.node.keyed import call_fingerprint, check_same
+from clusterlite.node.keyed import call_fingerprint, check_same, one_of_several
 from clusterlite.node.runtime import Runtime
 from clusterlite.node.tables import Tables
 
@@ -74,6 +74,9 @@ class Submitter:
         Raises:
             KeyReused: the key came with another write before.
             InputError: the key is none.
+            LogUnavailable, NotServing, Overloaded, Halt, RecordTooLarge: this did not happen;
+                with a key an earlier call may have had its effect.
+            OutcomeUnknown: it may happen.
         """
         if key is None:
             stamp = self.stamp()
@@ -84,7 +87,9 @@ class Submitter:
         if known is not None:
             applied = Applied(known, (), repeated=True)
         else:
-            applied = self.submit(event_id, record(self.stamp(event_id)._replace(fp=fp)), wait_s)
+            with one_of_several():
+                own = record(self.stamp(event_id)._replace(fp=fp))
+                applied = self.submit(event_id, own, wait_s)
         check_same(key, fp, applied.outcome)
         return applied
 

@@ -6,7 +6,8 @@
 All of it runs in the engine's turn. Invariants:
 
 1. `LogUnavailable` is answered only for what never entered the log's client (I11). Everything
-   else that runs out of time is `OutcomeUnknown`.
+   else that runs out of time is `OutcomeUnknown`, and so is a refusal while another record of the
+   same id may be in the log: what is told is about the id, not about one record of it.
 2. What waits is bounded in number, bytes and age (I14). The log is given few at a time, so that a
    queue stands here, where its events are definitely refused and not unknown.
 """
@@ -19,16 +20,10 @@ from typing import Final
 
 from clusterlite.core import codec
 from clusterlite.core.outcome import Applied
-from clusterlite.errors import (
-    ClusterLiteError,
-    LogClosed,
-    LogUnavailable,
-    Overloaded,
-    RecordTooLarge,
-)
+from clusterlite.errors import ClusterLiteError, Overloaded
 from clusterlite.log.base import Append, Log
-from clusterlite.node.answers import Answer, Appended, Submission
-from clusterlite.node.waiting import Waiting
+from clusterlite.node.answers import Answer, Appended, Reply, Submission
+from clusterlite.node.waiting import NEVER_APPENDED, Waiting
 
 WAITING_MAX: Final = 20_000
 """Events that may be waited for; past it, `Overloaded`."""
@@ -45,8 +40,6 @@ APPEND_MAX: Final = 1_000
 
 HANDED_OVER_MAX: Final = 5_000
 """Events that the log was given and that are not applied here yet; the others wait their turn."""
-
-_NEVER_APPENDED: Final = (LogUnavailable, LogClosed, RecordTooLarge)
 
 
 class Writes:
@@ -92,6 +85,11 @@ class Writes:
         else:
             self._due = min(self._due, submission.deadline)
             waiting.replies.append((submission.reply, submission.deadline))
+            if submission.early:
+                for append in waiting.appends:
+                    self._tell_early(submission.reply, waiting, append)
+                if not waiting.handed_over:
+                    waiting.early.append(submission.reply)
         return True
 
     def crowded(self, submission: Submission, now: float) -> Overloaded | None:
@@ -106,12 +104,19 @@ class Writes:
                 return Overloaded(f"writes wait {waited_s:.1f} s for their turn")
         return None
 
+    def refuse(self, submission: Submission, error: ClusterLiteError) -> None:
+        """Tell why it is not taken, or that an earlier one of its id may have its effect yet."""
+        waiting = self.waited.get(submission.event_id)
+        if waiting is not None and not waiting.given_up:
+            error = waiting.unknown(submission.event_id)
+        submission.reply(error)
+
     def take(self, submission: Submission, now: float) -> None:
         """It is appended with the others of this tick."""
         reply = submission.reply, submission.deadline
         waiting = self.waited.get(submission.event_id)
         if waiting is None:
-            waiting = self.waited[submission.event_id] = Waiting([reply], 1)
+            waiting = self.waited[submission.event_id] = Waiting([reply], records=1)
         else:
             waiting.replies.append(reply)
             waiting.records += 1
@@ -137,12 +142,19 @@ class Writes:
                 values.append(submission.value)
         if not batch:
             return False
-        for (submission, waiting), append in zip(batch, self._log.append(values), strict=True):
-            waiting.appends.append(append)
+        appends = self._log.append(values)
+        for (submission, waiting), append in zip(batch, appends, strict=True):
+            given = waiting.fences if _is_fence(submission.value) else waiting.appends
+            given.append(append)
+        for (submission, waiting), append in zip(batch, appends, strict=True):
             if append.done():
                 self._appended(submission, waiting, append)
             elif submission.early:
                 append.add_done_callback(self._later(submission, waiting))
+            if waiting.early and append not in waiting.fences:
+                early, waiting.early = waiting.early, []
+                for reply in early:
+                    self._tell_early(reply, waiting, append)
         return True
 
     def drop(self, error: ClusterLiteError) -> None:
@@ -191,21 +203,31 @@ class Writes:
         if error is None:
             if submission.early and waiting.leaves(submission.reply):
                 submission.reply(Appended(append.result()))
-        elif isinstance(error, _NEVER_APPENDED):
+        elif isinstance(error, NEVER_APPENDED):
             self._never(submission, waiting, error)
         # AppendUnknown: it may still be applied; the waiter's deadline decides.
 
     def _later(self, submission: Submission, waiting: Waiting) -> Callable[[Append], object]:
         return lambda done: self._post(lambda: self._appended(submission, waiting, done))
 
+    def _tell_early(self, reply: Reply, waiting: Waiting, append: Append) -> None:
+        """Tell one who joined its position, once the log has it."""
+
+        def told() -> None:
+            if append.exception() is None and waiting.leaves(reply):
+                reply(Appended(append.result()))
+
+        append.add_done_callback(lambda _: self._post(told))
+
     def _never(self, submission: Submission, waiting: Waiting, error: ClusterLiteError) -> None:
-        """A record was not appended: that is all there is to say, if it was the id's only one."""
+        """A record was not appended: that is all there is to say, if no other of its id may be."""
         waiting.records -= 1
         if waiting.records == 0 and self.waited.get(submission.event_id) is waiting:
             self.answer(submission.event_id, error)
             return
         if waiting.leaves(submission.reply):
-            submission.reply(error)
+            told = waiting.unknown(submission.event_id) if waiting.may_be_written else error
+            submission.reply(told)
         if not waiting.replies and self.waited.get(submission.event_id) is waiting:
             self._left(self.waited.pop(submission.event_id))
 
@@ -217,5 +239,7 @@ class Writes:
 
 
 def _is_fence(value: bytes) -> bool:
+    if b"FENCE" not in value:
+        return False
     event = codec.decode(value, 0)
     return event is not None and event.operation == "FENCE"

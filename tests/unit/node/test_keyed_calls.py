@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from clusterlite import (
     Field,
     InputError,
     KeyReused,
+    LogUnavailable,
     Node,
     NotFound,
     OutcomeUnknown,
@@ -23,6 +24,8 @@ from clusterlite import (
     Rejected,
 )
 from clusterlite.core.keys import keyed_event_id
+from clusterlite.errors import THIS_TRY, AppendUnknown, ClusterLiteError
+from clusterlite.log.base import Append, Settled
 from clusterlite.log.memory import MemoryLog, MemoryStore
 from tests.app_node import AppNode
 from tests.http_node import check_problem
@@ -224,3 +227,83 @@ def test_http_and_python_share_one_space_of_keys(tmp_path: Path, over_http_first
             served.node.create(user("ann"), key="k")
             check_problem(served.request("POST", "/users", body, headers), 422, "key_reused")
         assert names(served.node) == ["ann"]
+
+
+class RefusingLog(MemoryLog):
+    """A log whose appends fail in this order, once `failing` is set."""
+
+    failing: list[ClusterLiteError]
+    kept: list[bytes]
+
+    def append(self, values: Sequence[bytes]) -> Sequence[Append]:  # type: ignore[override]
+        if not self.failing:
+            return super().append(values)
+        self.kept += values
+        return [Settled(self.failing.pop(0)) for _ in values]
+
+
+RETRIED: dict[str, Callable[[Node], object]] = {
+    "create": lambda node: node.create(user("ann"), key="k"),
+    "patch": lambda node: node.patch(User, "old", {"name": "ann"}, key="k"),
+}
+
+
+@pytest.mark.parametrize("write", RETRIED.values(), ids=RETRIED)
+def test_a_refused_repetition_denies_itself_and_not_the_call_before(
+    tmp_path: Path, write: Callable[[Node], object]
+) -> None:
+    log = RefusingLog()
+    log.failing, log.kept = [], []
+    with Node(tmp_path / "a", log, [User]) as node:
+        node.create(user("old", "old"))
+        node.wait_s = 0.05
+        log.failing = [AppendUnknown("no acknowledgement"), LogUnavailable("no leader")]
+        with pytest.raises(OutcomeUnknown):
+            write(node)
+        with pytest.raises(LogUnavailable) as refused:
+            write(node)
+        assert str(refused.value) == f"no leader; {THIS_TRY}"
+        log.append(log.kept[:1])
+        wait_until(lambda: "ann" in names(node))
+
+
+def test_a_refused_repetition_over_http_denies_itself_and_not_the_request_before(
+    tmp_path: Path,
+) -> None:
+    log = RefusingLog()
+    log.failing, log.kept = [], []
+    with AppNode(tmp_path / "a", log, [User]) as served:
+        unkeyed = {"Prefer": "wait=0"}
+        log.failing = [AppendUnknown("no acknowledgement"), LogUnavailable("no leader")]
+        keyed = {"Idempotency-Key": "k", **unkeyed}
+        body = {"name": "ann", "email": "a@x"}
+        answer = served.request("POST", "/users", body, keyed)
+        unknown = check_problem(answer, 504, "outcome_unknown")["event"]
+        wait_until(lambda: not served.node._runtime.engine._writes.waited)
+        refused = check_problem(
+            served.request("POST", "/users", body, {"Idempotency-Key": "k"}), 503, "log_unreachable"
+        )
+        assert refused["event"] == unknown
+        assert refused["detail"] == f"the log cannot be reached: {THIS_TRY}: no leader"
+        log.failing = [LogUnavailable("no leader")]
+        alone = check_problem(served.request("POST", "/users", body), 503, "log_unreachable")
+        assert alone["detail"] == "the log cannot be reached: the write did not happen: no leader"
+        log.append(log.kept[:1])
+        wait_until(lambda: names(served.node) == ["ann"])
+
+
+def test_a_refused_settle_denies_that_the_id_was_closed_and_not_the_write(tmp_path: Path) -> None:
+    log = RefusingLog()
+    log.failing, log.kept = [], []
+    with AppNode(tmp_path / "a", log, [User]) as served:
+        log.failing = [AppendUnknown("no acknowledgement"), LogUnavailable("no leader")]
+        body = {"name": "ann", "email": "a@x"}
+        answer = served.request("POST", "/users", body, {"Prefer": "wait=0"})
+        event = check_problem(answer, 504, "outcome_unknown")["event"]
+        wait_until(lambda: not served.node._runtime.engine._writes.waited)
+        settled = served.request("POST", f"/-/events/{event}/settle")
+        told = check_problem(settled, 503, "log_unreachable")
+        assert told["event"] == event
+        assert told["detail"] == (
+            "the log cannot be reached: the event's id was not closed: no leader"
+        )

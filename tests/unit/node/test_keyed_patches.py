@@ -18,6 +18,7 @@ from clusterlite import Entity, KeyReused, NotFound, OutcomeUnknown, Rejected
 from clusterlite.core import codec
 from clusterlite.core.keys import attempt_event_id, keyed_event_id
 from clusterlite.errors import Contention
+from clusterlite.log.base import Settled
 from clusterlite.log.memory import MemoryLog, MemoryStore
 from tests.app_node import AppNode
 from tests.http_node import check_problem
@@ -302,3 +303,57 @@ def test_without_a_key_a_time_that_ends_between_tries_is_contention(
     nodes.lose(1)
     answer = nodes.served_a.request("PATCH", "/spans/s", {"low": 2})
     check_problem(answer, 409, "contention")
+
+
+ABSENT = pytest.mark.parametrize("table", ["persons", "spans"])
+
+
+@ABSENT
+@pytest.mark.parametrize("match", ["*", '"5"'])
+def test_a_precondition_on_an_absent_row_fails_for_good_at_either_node(
+    nodes: Nodes, table: str, match: str
+) -> None:
+    body = {"nick": "B"} if table == "persons" else {"low": 2}
+    headers = {"Idempotency-Key": "k", "If-Match": match}
+    for served in (nodes.served_a, nodes.served_b):
+        answer = served.request("PATCH", f"/{table}/absent", body, headers)
+        assert check_problem(answer, 412, "precondition_failed")["event"] == nodes.first_id("k")
+        nodes.level()
+    assert answer.headers["idempotency-replayed"] == "true"
+    other = nodes.served_b.request("PATCH", f"/{table}/absent", {"low": 3, "nick": "C"}, headers)
+    check_problem(other, 422, "key_reused")
+
+
+@ABSENT
+def test_a_patch_of_an_absent_row_is_rejected_for_good_in_python(nodes: Nodes, table: str) -> None:
+    kind, fields = (Person, {"nick": "B"}) if table == "persons" else (Span, {"low": 2})
+    for if_version in (None, 5):
+        for node in (nodes.a, nodes.b):
+            with pytest.raises(NotFound):
+                node.patch(kind, "absent", fields, if_version=if_version, key=f"k{if_version}")
+            nodes.level()
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_only_an_event_that_cannot_be_lost_to_another_writer_is_told_by_its_position(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, case: Case, key: str | None, over_http: bool
+) -> None:
+    kind, row, fields, _ = case
+    monkeypatch.setattr(nodes.log, "append", lambda values: [Settled(9_999) for _ in values])
+    told = key is None or kind is Person
+    if over_http:
+        headers = {"Prefer": "wait=0"} | ({} if key is None else {"Idempotency-Key": key})
+        path = f"/{kind.declaration.name}/{row}"
+        answer = nodes.served_a.request("PATCH", path, fields, headers)
+        assert answer.status == (202 if told else 504), answer
+        event = answer.headers["clusterlite-event"]
+        assert answer.headers["location"] == f"/-/events/{event}"
+    else:
+        nodes.a.wait_s = 0.05
+        with pytest.raises(OutcomeUnknown) as unknown:
+            nodes.a.patch(kind, row, fields, key=key)
+        assert unknown.value.position == (9_999 if told else None)
+        event = unknown.value.event_id
+    assert key is None or event == nodes.first_id(key)

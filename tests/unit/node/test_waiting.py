@@ -13,10 +13,10 @@ import pytest
 from clusterlite import Behind, Halt, LogUnavailable, Node, OutcomeUnknown
 from clusterlite.core import codec
 from clusterlite.core.outcome import APPLIED, NEVER, Applied
-from clusterlite.errors import AppendUnknown, ClusterLiteError, NotServing
+from clusterlite.errors import AppendUnknown, ClusterLiteError, NotServing, Overloaded
 from clusterlite.log.base import Settled
 from clusterlite.log.memory import MemoryLog, MemoryStore
-from clusterlite.node import engine
+from clusterlite.node import engine, writes
 from clusterlite.node.answers import Answer, Appended, Submission
 from clusterlite.node.writes import APPEND_MAX
 from tests.nodes import HeldLog, User, fate, insert, names, outcome, put, stamp, user
@@ -146,6 +146,32 @@ def test_a_report_that_comes_after_the_outcome_tells_nobody_again(node: Node, lo
     assert [type(answer) for answer in answers] == [Applied]
 
 
+@pytest.mark.parametrize("joined", ["before it is handed over", "after"])
+def test_one_who_joins_is_told_the_position_before_the_outcome_where_that_was_asked(
+    node: Node, log: HeldLog, monkeypatch: pytest.MonkeyPatch, joined: str
+) -> None:
+    monkeypatch.setattr(writes, "HANDED_OVER_MAX", 1)
+    log.holding.set()
+    submit(node, "e-0", insert(node, "e-0", "zoe"))
+    log.wait_held(1)
+    ((_, blocking),) = log.held
+    record = insert(node, "e-1", "ann")
+    first = submit(node, "e-1", record)
+    if joined == "after":
+        monkeypatch.setattr(writes, "HANDED_OVER_MAX", 2)
+        log.wait_held(2)
+    early = submit(node, "e-1", record, early=True)
+    in_turn = submit(node, "e-1", record, wait_s=0.0)  # answered after `early` was looked at
+    assert in_turn.result(WAIT_S) is not None
+    monkeypatch.setattr(writes, "HANDED_OVER_MAX", 2)
+    log.wait_held(2)
+    _, report = log.held[1]
+    report.set_result(9_999)  # the log has it, and nobody has read it yet
+    assert early.result(WAIT_S) == Appended(9_999)
+    assert not first.done()
+    assert not blocking.done()
+
+
 # The same event twice.
 
 
@@ -220,6 +246,25 @@ def test_an_unknown_write_that_was_settled_as_never_has_no_effect_when_it_lands(
     assert outcome(node, "e-1").verdict == NEVER
     assert names(node) == []
     other.close()
+
+
+def test_that_the_log_has_a_fence_is_not_told_as_the_position_of_the_event(
+    node: Node, log: HeldLog
+) -> None:
+    log.holding.set()
+    record = insert(node, "e-1", "ann")
+    event = submit(node, "e-1", record, 0.5)
+    log.wait_held(1)
+    submit(node, "e-1", fence(node, "e-1"), 0.5)
+    log.wait_held(2)
+    (_, inserted), (_, fenced) = log.held
+    inserted.set_exception(AppendUnknown("no acknowledgement came"))
+    fenced.set_result(9_999)  # and nobody has read it yet
+    early = submit(node, "e-1", record, 0.5, early=True)
+    for future in (event, early):
+        answer = future.result(WAIT_S)
+        assert isinstance(answer, OutcomeUnknown)
+        assert answer.position is None
 
 
 # Closing while something waits.
@@ -342,6 +387,26 @@ def test_a_defect_halts_and_says_so(node: Node) -> None:
     assert names(node) == ["ann"]
 
 
+def test_a_defect_of_the_log_at_its_end_halts_once_all_strong_reads_are_told(
+    node: Node, log: HeldLog
+) -> None:
+    log.holding.set()
+    under_way = node._runtime.ask_tail(WAIT_S)
+    wait_until(lambda: len(log.tails) == 1)
+    behind = [node._runtime.ask_tail(WAIT_S) for _ in range(2)]
+    submit(node, "e-1", insert(node, "e-1", "ann"))
+    log.wait_held(1)  # after them, so that they wait for the next question
+    first, log.tails = log.tails[0], []
+    first.set_result(node.position)
+    under_way.result(WAIT_S)
+    wait_until(lambda: len(log.tails) == 1)
+    log.tails.pop().set_exception(RuntimeError("no such luck"))
+    for future in behind:
+        assert isinstance(future.result(WAIT_S), LogUnavailable)
+    wait_until(lambda: node.status()["state"] == "halted")
+    assert node.status()["reason"]["reason"] == "internal"
+
+
 def test_an_unknown_outcome_is_settled_by_the_library(node: Node, log: HeldLog) -> None:
     node.wait_s = 0.05
     log.holding.set()
@@ -357,3 +422,64 @@ def test_an_unknown_outcome_is_settled_by_the_library(node: Node, log: HeldLog) 
     assert settled is not None
     assert settled.verdict == NEVER
     assert node.settle(event_id) == settled
+
+
+# The same id again, while its first record may be in the log.
+
+
+def in_doubt(node: Node, log: HeldLog) -> tuple[Future[Answer], bytes]:
+    """An event whose append gave `AppendUnknown`, and its record, which may land yet."""
+    log.holding.set()
+    first = submit(node, "e-1", insert(node, "e-1", "ann"))
+    log.wait_held(1)
+    ((value, append),) = log.held
+    log.held.clear()
+    append.set_exception(AppendUnknown("no acknowledgement came"))
+    return first, value
+
+
+def refuse_appends(log: HeldLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(values: Sequence[bytes]) -> list[Settled]:
+        return [Settled(LogUnavailable("no leader")) for _ in values]
+
+    monkeypatch.setattr(log, "append", refuse)
+
+
+@pytest.mark.parametrize("again", ["event", "fence"])
+def test_a_repetition_that_the_log_refuses_is_unknown_while_the_first_may_be_written(
+    node: Node, log: HeldLog, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    first, value = in_doubt(node, log)
+    refuse_appends(log, monkeypatch)
+    retry = submit(node, "e-1", fence(node, "e-1") if again == "fence" else value)
+    assert isinstance(retry.result(WAIT_S), OutcomeUnknown)
+    other = MemoryLog(store)
+    other.open()
+    put(other, value)
+    other.close()
+    assert told(first).outcome.verdict == APPLIED
+    assert names(node) == ["ann"]
+
+
+def test_a_repetition_that_is_not_taken_is_unknown_while_the_first_may_be_written(
+    node: Node, log: HeldLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, value = in_doubt(node, log)
+    monkeypatch.setattr(writes, "WAITING_MAX", 1)
+    assert isinstance(submit(node, "e-1", value).result(WAIT_S), OutcomeUnknown)
+    assert isinstance(submit(node, "e-2", value).result(WAIT_S), Overloaded)
+    node.close()
+    assert isinstance(first.result(WAIT_S), OutcomeUnknown)
+
+
+def test_a_repetition_that_waits_for_its_turn_when_the_node_halts_is_unknown(
+    node: Node, log: HeldLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, value = in_doubt(node, log)
+    monkeypatch.setattr(writes, "HANDED_OVER_MAX", 1)
+    retry = submit(node, "e-1", value)
+    other = submit(node, "e-2", insert(node, "e-2", "ben"))
+    halt = Halt("internal", "broken", "Mend it")
+    node._runtime.engine.loop.post(lambda: node._runtime.engine.halt(halt))
+    assert other.result(WAIT_S) is halt
+    assert {type(future.result(WAIT_S)) for future in (first, retry)} == {OutcomeUnknown}

@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
-from clusterlite.testing.history import Operation, Recorder
+from clusterlite.errors import THIS_TRY, ClusterLiteError, LogUnavailable, Overloaded
+from clusterlite.http.problems import from_error
+from clusterlite.testing.history import Operation, Record, Recorder
+from clusterlite.testing.history.check import check_fates
+from clusterlite.testing.history.model import Model
 from clusterlite.testing.load import client as clients
 from clusterlite.testing.load.client import Client, Tally, after
 from clusterlite.testing.load.connection import Answer
@@ -57,7 +61,7 @@ def test_an_answer_says_what_became_of_a_write(
 ) -> None:
     told = of_write(got)
     assert (told.status, told.code) == (status, code)
-    if got is not None and status in {"unknown", "rejected"}:
+    if got is not None and status in {"unknown", "rejected", "failed"}:
         assert told.event == got.headers.get("clusterlite-event")
 
 
@@ -105,6 +109,75 @@ def test_that_a_try_did_not_happen_says_nothing_of_the_one_before() -> None:
     assert after(failed, unknown) == unknown
     assert after(failed, failed) == failed
     assert after(unknown, Told("unknown", event="e")).event == "e"
+    assert after(unknown, failed._replace(event="e")) == Told("unknown", event="e")
+    assert after(failed._replace(event="e"), failed) == failed._replace(event="e")
+
+
+def test_another_requests_event_is_not_that_of_a_refused_key() -> None:
+    assert of_write(problem(422, "key_reused", clusterlite_event="e")) == Told(
+        "failed", "key_reused"
+    )
+
+
+@pytest.mark.parametrize(
+    ("keyed", "said", "status"),
+    [
+        (True, "this try did not happen", "unknown"),
+        (True, "the write did not happen", "failed"),
+        (False, "the write did not happen", "failed"),
+        (False, "the node is not serving now", "failed"),
+    ],
+)
+def test_a_refusal_through_a_balancer_denies_no_try_that_it_made_at_another_node(
+    keyed: bool, said: str, status: str
+) -> None:
+    body = {"code": "overloaded", "detail": said}
+    got = answer(503, body, server="nginx", clusterlite_event="e")
+    assert (of_write(got, keyed=keyed).status, of_write(got).event) == (status, "e")
+
+
+def refused(error: ClusterLiteError, *, keyed: bool) -> Answer:
+    """As the product spells it."""
+    answered = from_error(error, "e", denied=THIS_TRY) if keyed else from_error(error, "e")
+    headers = {name.decode(): value.decode() for name, value in answered.headers}
+    return Answer(answered.status, headers, answered.body("/counters"))
+
+
+@pytest.mark.parametrize("error", [LogUnavailable("away"), Overloaded("full")])
+@pytest.mark.parametrize(
+    ("keyed", "found"), [(False, {"failed_but_written"}), (True, set())], ids=["write", "try"]
+)
+@pytest.mark.parametrize("first", ["unknown", "denied"])
+def test_a_write_that_was_denied_is_seen_in_the_log_also_after_it_was_unknown(
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    error: ClusterLiteError,
+    keyed: bool,
+    found: set[str],
+    first: str,
+) -> None:
+    monkeypatch.setattr(clients, "TRIED_S", 0.05)
+    link = Link(problem(504, "outcome_unknown", clusterlite_event="e"))
+    if first == "denied":  # what is told first is about all that there is
+        link, found = Link(refused(error, keyed=keyed)), {"failed_but_written"}
+    ends = refused(error, keyed=keyed)
+    monkeypatch.setattr(link, "answers", _Repeating(link.answers, ends))
+    asyncio.run(client_of(recorder, link).put("counters", ROW, "k"))
+    assert only(recorder).event == "e"
+    said = {"id": "e", "operation": "UPDATE", "table_name": "counters", "data": ROW}
+    log = [Record(0, 1, json.dumps(said).encode())]
+    assert {v.rule for v in check_fates(recorder.history(), Model(log))} == found
+
+
+class _Repeating(list[Answer | None]):
+    """Answers in turn, and one for ever after them."""
+
+    def __init__(self, answers: Sequence[Answer | None], last: Answer) -> None:
+        super().__init__(answers)
+        self.last = last
+
+    def pop(self, index: Any = 0) -> Answer | None:
+        return super().pop(index) if self else self.last
 
 
 class Link:

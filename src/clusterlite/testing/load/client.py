@@ -202,7 +202,7 @@ class Client:
         until = loop.time() + TRIED_S
         before = Told("failed")
         while True:
-            told = of_write(await self._send(write))
+            told = of_write(await self._send(write), keyed="Idempotency-Key" in write.headers)
             self._learn(told)
             if told.status == "unknown" and before.status != "unknown":
                 self._tally.doubted.append(call)
@@ -261,11 +261,16 @@ class Client:
 def after(before: Told, told: Told) -> Told:
     """What is known of a write after one more try of it.
 
-    That a try did not happen says nothing of those before it.
+    That a try did not happen says nothing of those before it; that the write did not, does.
     """
-    if before.status == "unknown" and told.status in {"failed", "unknown"}:
-        return before._replace(event=told.event or before.event)
+    told = told._replace(event=told.event or before.event)
+    if before.status == "unknown" and (told.status == "unknown" or _is_of_a_try(told)):
+        return before._replace(event=told.event)
     return told
+
+
+def _is_of_a_try(told: Told) -> bool:
+    return told.status == "failed" and not told.whole
 
 
 def note(call: Call, told: Told) -> None:

@@ -7,6 +7,10 @@ none, or half of one; 202, 500, 502, 504           unknown    the log may have i
 409 `never`                                        never      settled: the event id is closed
 404, 409, 412, 422 with an event and a position    rejected   the log has it, without effect
 everything else                                    failed     it never reached the log
+
+A write with a key is one of several tries, and its 503 says so: it denies this one alone, and so
+nothing where a balancer may have made another. One that denies the write denies all of them,
+whatever was told before.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from clusterlite.testing.load.connection import Answer
 DONE: Final = frozenset({200, 201, 204})
 REJECTED: Final = frozenset({404, 409, 412, 422})
 DOUBTFUL: Final = frozenset({202, 500, 502, 504})
+DENIAL: Final = "the write did not happen"
+"""What the detail of a refusal says where it is about all tries."""
 
 
 class Told(NamedTuple):
@@ -32,6 +38,7 @@ class Told(NamedTuple):
         value: the row, or the rows.
         token: to be sent back for a state at least this new.
         replayed: whether a node answered from an outcome that was there before.
+        whole: whether a failure is told of the write, and not of this try alone.
     """
 
     status: str
@@ -42,10 +49,17 @@ class Told(NamedTuple):
     value: Any = None
     token: str | None = None
     replayed: bool = False
+    whole: bool = False
 
 
-def of_write(answer: Answer | None) -> Told:
-    """What the answer to a write tells."""
+def of_write(answer: Answer | None, *, keyed: bool = False) -> Told:
+    """What the answer to a write tells.
+
+    Args:
+        answer: None where there was none.
+        keyed: whether it was sent with a key. Then a balancer, which names itself in `Server` as
+            no node does, may have tried another node before the one that refused.
+    """
     if answer is None:
         return Told("unknown")
     headers = answer.headers
@@ -63,7 +77,12 @@ def of_write(answer: Answer | None) -> Told:
         return Told("never", event=event, token=token)
     if answer.status in REJECTED and event is not None and position is not None:
         return Told("rejected", code, event, position, version_of(answer), None, token)
-    return Told("failed", code)
+    detail = str(found.get("detail")) if isinstance(found, dict) else ""
+    own = None if code == "key_reused" else event  # else it is another request's
+    whole = DENIAL in detail
+    if keyed and answer.status == 503 and "server" in headers and not whole:
+        return Told("unknown", code, own)
+    return Told("failed", code, own, whole=whole)
 
 
 def of_read(answer: Answer | None) -> Told:

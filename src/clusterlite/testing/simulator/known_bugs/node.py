@@ -56,7 +56,9 @@ def watermark_one_early(switch: Switch) -> None:
 
 def unknown_told_as_not_written(switch: Switch) -> None:
     """A lost acknowledgement is told as a definite failure."""
-    switch.set(writes, "_NEVER_APPENDED", (*writes._NEVER_APPENDED, AppendUnknown))
+    told_so = (*waiting.NEVER_APPENDED, AppendUnknown)
+    for module in (waiting, writes):
+        switch.set(module, "NEVER_APPENDED", told_so)
 
 
 def acknowledged_at_append(switch: Switch) -> None:
