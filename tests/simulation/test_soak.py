@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from tests.simulation.known_bugs import preconditions_are_not_judged
 
 from clusterlite.testing.simulator import __main__ as command
+from clusterlite.testing.simulator.known_bugs import KNOWN_BUGS, Switch
 from clusterlite.testing.simulator.soak import Tally, soak
 
 
@@ -20,10 +20,11 @@ def quiet(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_soak_names_a_red_seed_and_the_command_that_repeats_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    preconditions_are_not_judged(monkeypatch)
-    assert command.main(["--seed", "0", "--operations", "100"]) == 1
+    with Switch() as switch:
+        KNOWN_BUGS["preconditions_not_judged"].bring(switch)
+        assert command.main(["--seed", "0", "--operations", "100"]) == 1
     told = capsys.readouterr().out
     assert "\nred: 0: " in told
     assert "again: python -m clusterlite.testing.simulator --seed 0 --operations 100" in told
