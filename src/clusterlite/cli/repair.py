@@ -81,7 +81,14 @@ def _whole(url: str, replicas: list[Path]) -> str:
     from clusterlite.cli.logs import cluster_of  # noqa: PLC0415 - loads what the log needs
     from clusterlite.log.open import make_look  # noqa: PLC0415
 
-    with closing(make_look(url)) as look:
+    try:
+        opened = make_look(url)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{str(error).partition(';')[0]}: nothing was moved. Name this node's log with --log, "
+            "as it was started"
+        ) from error
+    with closing(opened) as look:
         bounds, url = look.bounds(), look.url  # the look's own has no password
         cluster = "" if bounds.first else cluster_of(look)
     if bounds.first > 0:

@@ -114,7 +114,7 @@ def row_of(written: Answer | Outcome, known: Mapping[str, Any]) -> Row:
         found.version = written.position
         return found
     if written.body:
-        return row_at({**known, **written.document}, written)
+        return row_at(dict(written.document), written)
     location = written.headers.get("location", "")
     made = {"id": unquote(location.rpartition("/")[2])} if location else {}
     return row_at({**known, **made}, written)

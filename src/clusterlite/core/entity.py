@@ -269,6 +269,25 @@ def invalid(error: pydantic.ValidationError) -> InputError:
     )
 
 
+def judged_row(entity: Entity) -> dict[str, Json]:
+    """The row of an entity that a program writes, judged again: it may have been changed since.
+
+    The validators see the values as they are in the object; what they make of them is not taken.
+
+    Raises:
+        InputError: what is wrong where, by JSON pointer.
+    """
+    # First, since it names a value that no event can hold better than a validator does.
+    row = entity.row()
+    try:
+        type(entity).model_validate(
+            entity.model_dump(round_trip=True, warnings=False), by_alias=False, by_name=True
+        )
+    except pydantic.ValidationError as error:
+        raise invalid(error) from None
+    return row
+
+
 def _pointed(part: int | str) -> str:
     return "/" + str(part).replace("~", "~0").replace("/", "~1")
 

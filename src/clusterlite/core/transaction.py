@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from clusterlite.core.codec import CHANGES_MAX
-from clusterlite.core.entity import Entity, check_key, key_of
+from clusterlite.core.entity import Entity, check_key, judged_row, key_of
 from clusterlite.core.event import Change, Condition, misplaced_conditions
 from clusterlite.core.names import fold
 from clusterlite.core.outcome import Applied
@@ -238,7 +238,7 @@ def _spelled(
     else:
         key = key_of(type(change).__name__, entity)
     operation = "INSERT" if isinstance(change, Create) else "UPDATE"
-    row = {"id": key, **entity.row()}
+    row = {"id": key, **judged_row(entity)}
     return Change(operation, table, key, row, schema, _condition(change))
 
 

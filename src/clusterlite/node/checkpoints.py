@@ -298,7 +298,7 @@ class Checkpoints:
 
     def _derived(self, found: Derived, dispute: Met, took_s: float) -> None:
         if found.differs is not None:
-            self._engine.fail(diverged(found, self._replica))
+            self._engine.fail(diverged(found, self._replica, self._log.url))
             return
         self._applier.derived = max(self._applier.derived, found.mark)
         self.verified = max(self.verified, found.mark)
@@ -318,8 +318,10 @@ class Checkpoints:
         self._engine.resume()
 
 
-def diverged(found: Derived, replica: Path) -> Halt:
+def diverged(found: Derived, replica: Path, log: str) -> Halt:
     """The halt of a replica that is not what its log gives."""
+    folder = replica.parent
+    named = "" if log == f"file:{folder / 'log'}" else f" --log {log}"
     known = (
         f"up to position {found.equal} it is right"
         if found.equal >= 0
@@ -330,6 +332,6 @@ def diverged(found: Derived, replica: Path) -> Halt:
         "diverged",
         f"the replica {replica} is not what the log gives: the first position known to differ is "
         f"{found.first}, {known}{differing}",
-        f"Stop the node, say `clusterlite repair {replica.parent}`, and start it again: it "
-        "is rebuilt from the log",
+        f"Stop the node, say `clusterlite repair {folder}{named}`, and start it again: it is "
+        "rebuilt from the log",
     )

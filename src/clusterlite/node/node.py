@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from clusterlite.core import codec, transaction
 from clusterlite.core.consistency import Consistency
-from clusterlite.core.entity import Entity, EntityT, check_key, key_of
+from clusterlite.core.entity import Entity, EntityT, check_key, judged_row, key_of
 from clusterlite.core.event import Condition, Stamp
 from clusterlite.core.fields import Json
 from clusterlite.core.operations import TableOperations
@@ -262,7 +262,7 @@ class Node:
                 `outcome` tells later, `settle` decides it.
         """
         operations, schema = self._tables.operations(type(entity), self.wait_s)
-        row = {"id": check_key(entity.id) if entity.id else uuid7(), **entity.row()}
+        row = {"id": check_key(entity.id) if entity.id else uuid7(), **judged_row(entity)}
         applied = self._write(
             "create", entity, key, None, lambda stamp: operations.create_event(stamp, row, schema)
         )
@@ -445,7 +445,7 @@ class Node:
         self, verb: str, entity: EntityT, condition: Condition | None, key: str | None
     ) -> EntityT:
         operations, schema = self._tables.operations(type(entity), self.wait_s)
-        row = {"id": key_of(verb, entity), **entity.row()}
+        row = {"id": key_of(verb, entity), **judged_row(entity)}
         applied = self._write(
             verb,
             entity,

@@ -67,8 +67,8 @@ def _corrupt(path: Path, found: str) -> Halt:
     return Halt(
         "replica_corrupt",
         f"the replica {path} cannot be read: {found}",
-        f"Stop the node, say `clusterlite repair {path.parent}`, and start it again: it is rebuilt "
-        "from the log",
+        f"Stop the node, say `clusterlite repair {path.parent}`, with --log as it was started, and "
+        "start it again: it is rebuilt from the log",
     )
 
 

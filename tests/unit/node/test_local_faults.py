@@ -173,8 +173,8 @@ def test_a_replica_in_doubt_is_checked_by_the_next_start_before_it_serves(
         assert halt.value.reason == "replica_corrupt"
         assert f"the replica {replica} cannot be read: " in halt.value.detail
         assert halt.value.cure == (
-            f"Stop the node, say `clusterlite repair {tmp_path / 'a'}`, and start it again: it is "
-            "rebuilt from the log"
+            f"Stop the node, say `clusterlite repair {tmp_path / 'a'}`, with --log as it was "
+            "started, and start it again: it is rebuilt from the log"
         )
     assert cli("repair", tmp_path / "a", "--log", url, "--yes").code == 0
     with Node(tmp_path / "a", url, [User]) as node:
