@@ -101,6 +101,10 @@ class Serve:
     def said(self) -> str:
         return self.output.read_text()
 
+    def wait_said(self, words: str) -> None:
+        """Wait until its output has them: a process that runs writes it a moment later."""
+        wait_until(lambda: words in self.said(), self.said)
+
     def children(self) -> dict[str, list[int]]:
         """Process ids by role."""
         assert self.process is not None

@@ -23,7 +23,7 @@ def test_a_node_on_the_wrong_log_reads_on_and_writes_nothing(tmp_path: Path) -> 
         ready = wrong.request("GET", "/-/health/ready")
         assert (ready.status, ready.json["reason"]["reason"]) == (503, "wrong_log")
         assert "empty data folder" in ready.json["reason"]["cure"]
-        assert "wrong_log" in wrong.said()
+        wrong.wait_said("wrong_log")
         assert len(wrong.request("GET", "/users").json) == 1
     finally:
         wrong.stop()

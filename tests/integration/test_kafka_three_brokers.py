@@ -114,7 +114,7 @@ def test_a_node_writes_with_two_brokers_of_three_and_reads_only_with_one(
             problem = check_problem(refused, 503, "log_unreachable")
             assert "the last append failed: no acknowledgement in time" in problem["detail"]
             assert "that enough replicas are in sync" in problem["detail"]
-            assert "that enough replicas are in sync" in node.said()
+            node.wait_said("that enough replicas are in sync")
             assert node.request("GET", path).status == 200
         finally:
             first.resume()

@@ -198,7 +198,7 @@ def test_a_data_folder_that_is_deleted_under_a_node_stops_writes_and_no_reads(
         check_problem(create(serve, "lost"), 503, "log_gone")
         assert ids(serve) == ["ann"]
         wait_until(lambda: '"event": "halted"' in serve.said(), serve.said)
-        assert reason["cure"] in serve.said()
+        serve.wait_said(reason["cure"])
 
 
 # A folder that another node has, or had.

@@ -104,15 +104,21 @@ def wait_told(node: Serve, reason: str, *said: str) -> dict[str, str]:
     return found
 
 
+def logged(node: Serve, event: str, words: str) -> list[str]:
+    """Its lines of that event with these words."""
+    lines = [json.loads(line) for line in node.said().splitlines() if line.startswith("{")]
+    return [str(line) for line in lines if line["event"] == event and words in str(line)]
+
+
 def check_told(node: Serve, state: str, reason: str, *said: str) -> None:
     """The same state, reason and cure wherever a person looks."""
     found = wait_told(node, reason, *said)
     assert cluster(node)["state"] == state
     ready = node.request("GET", "/-/health/ready")
     assert (ready.status, ready.json["reason"]["reason"]) == (503, reason)
-    lines = [json.loads(line) for line in node.said().splitlines() if line.startswith("{")]
-    logged = [str(line) for line in lines if line["event"] == state]
-    assert any(reason in line and found["cure"] in line for line in logged), lines
+    wait_until(
+        lambda: any(reason in line for line in logged(node, state, found["cure"])), node.said
+    )
     shown = subprocess.run(
         [sys.executable, "-m", "clusterlite", "status", node.url],
         capture_output=True,
@@ -141,7 +147,7 @@ def test_a_first_start_without_a_broker_says_what_it_waits_for_and_goes_on_with_
     try:
         check_told(node, "log_unreachable", "log_unreachable", absent.address, BROKERS_CURE)
         assert "Connection refused" in cluster(node)["reason"]["detail"]
-        assert log in node.said()
+        node.wait_said(log)
         assert write(node, 503).headers["retry-after"] == "1"
         assert node.request("GET", "/-/health/live").status == 200
 
@@ -223,7 +229,7 @@ def test_writes_without_a_broker_are_refused_within_100_ms_also_after_a_restart_
     broker.wait_started()
     wait_writing(node)
     assert position(node.request("GET", "/users")) > before
-    assert '"recovered"' in node.said()
+    node.wait_said('"recovered"')
 
 
 def test_a_topic_with_three_partitions_is_refused_at_start_with_a_way_out(

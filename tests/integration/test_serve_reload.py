@@ -97,7 +97,7 @@ def test_what_only_the_log_refuses_waits_for_the_next_change(project: Project) -
     assert project.save(source, "reload_waits")["role"] == "node"
     assert serve.process is not None
     assert serve.process.poll() is None
-    assert "\nclusterlite: " in serve.said()
+    serve.wait_said("\nclusterlite: ")
     assert serve.request("POST", "/things", {"name": "cup"}).status == 503
     project.save(SHOP + "    size: int = 7\n", "reloaded")
     serve.wait_ready()

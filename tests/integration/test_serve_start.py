@@ -56,6 +56,7 @@ def test_folders_with_spaces_and_other_letters_serve(running: Serve) -> None:
 
 
 def test_the_banner_says_where_the_page_the_log_and_the_data_are(running: Serve) -> None:
+    running.wait_said("Ctrl-C stops it")
     banner = running.said().partition("ClusterLite ")[2].splitlines()
     assert banner[1:8] == [
         f"  page    {running.url}/-/ui/",
