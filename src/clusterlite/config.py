@@ -86,6 +86,17 @@ class Settings(BaseSettings):
             f"{cure}"
         )
 
+    @pydantic.field_validator("cluster")
+    @classmethod
+    def _plain_cluster(cls, value: str) -> str:
+        # It stands in headers and cookies, as a part of every token.
+        if value and not re.fullmatch(r"[A-Za-z0-9._~-]{1,64}", value):
+            raise ValueError(
+                f"{value!r} is no cluster id: 1 to 64 letters without accents, digits, '.', '_', "
+                "'~' and '-'"
+            )
+        return value
+
     @pydantic.field_validator("port", mode="before")
     @classmethod
     def _port(cls, value: Any) -> Any:

@@ -175,6 +175,24 @@ def test_a_method_that_is_not_for_here_is_refused(node: Serve, method: bytes) ->
     check_problem(answer, answer.status, answer.json["code"])
 
 
+@pytest.mark.parametrize("method", [b"OPTIONS", b"GET", b"POST"])
+def test_a_target_that_is_no_path_is_told_as_such(node: Serve, method: bytes) -> None:
+    with unharmed(node):
+        answer = one(send(node.port, post(CLOSE.strip(), line=method + b" * HTTP/1.1")))
+    assert (answer.status, answer.json["code"]) == (400, "bad_path")
+
+
+@pytest.mark.parametrize(
+    "name", [b"Host", b"If-Match", b"If-None-Match", b"Idempotency-Key", b"ClusterLite-Token"]
+)
+def test_a_header_that_is_judged_stands_once(node: Serve, name: bytes) -> None:
+    twice = name + b": a", name.lower() + b": b"
+    with unharmed(node):
+        answer = one(send(node.port, post(*twice)))
+        document = check_problem(answer, 400, "bad_request")
+    assert f"the header {name.decode().lower()} stands there twice" in document["detail"]
+
+
 # Heads without end.
 
 HEADS: dict[str, bytes] = {

@@ -40,6 +40,7 @@ REFUSED: list[tuple[str, str, Any, dict[str, str], int, str]] = [
     ("GET", "/users", None, {"ClusterLite-Token": "x:1"}, 409, "foreign_token"),
     ("GET", "/-/events/_x", None, {}, 400, "bad_event_id"),
     ("POST", "/-/events/_x/settle", None, {}, 400, "bad_event_id"),
+    ("POST", "/-/events/@8/settle", None, {}, 400, "bad_event_id"),
     ("POST", "/users", user(), {"Idempotency-Key": ""}, 400, "bad_key"),
     ("PUT", "/users/x", user(), {"If-Match": "x"}, 400, "bad_precondition"),
     ("PUT", "/users/absent", user(), {"If-Match": "*"}, 412, "precondition_failed"),

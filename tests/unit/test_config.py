@@ -180,3 +180,9 @@ def test_the_port_that_kubernetes_sets_is_told_from_one_of_ours(
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(pydantic.ValidationError, match="frozen"):
         load_settings({}).port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["100%", "a b", "x;y", "\u202e", "é", "a" * 65])
+def test_a_cluster_id_that_no_header_carries_is_refused(folder: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="is no cluster id"):
+        load_settings({"cluster": name})

@@ -5,6 +5,7 @@ Nothing is deleted, and the log is only looked at: whether it still has all that
 
 from __future__ import annotations
 
+import os
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated, Final
@@ -131,7 +132,7 @@ def _stands(replica: Path) -> tuple[int, str]:
 
 def _free(data: Path) -> Path:
     number = 1
-    while (data / f"{ASIDE}-{number}").exists():
+    while os.path.lexists(data / f"{ASIDE}-{number}"):
         number += 1
     return data / f"{ASIDE}-{number}"
 

@@ -193,8 +193,11 @@ def split_path(raw: bytes) -> list[str]:
     """The segments of a raw path, each percent-decoded by itself, so that ids may hold slashes.
 
     Raises:
-        HttpError: a segment is not UTF-8, or the path of a table or row ends in a slash.
+        HttpError: it does not begin with a slash, a segment is not UTF-8, or the path of a table or
+            row ends in a slash.
     """
+    if raw[:1] != b"/":
+        raise HttpError(400, "bad_path", "a path begins with /; `*` and others are none")
     try:
         if b"%" not in raw:
             segments = raw.decode("ascii").split("/")[1:]

@@ -40,6 +40,11 @@ SWEEP_S: Final = 1.0
 
 _IDLE, _HEAD, _BODY = range(3)
 
+_SINGLE: Final = frozenset(
+    {b"host", b"if-match", b"if-none-match", b"idempotency-key", b"clusterlite-token"}
+)
+"""Headers of which the last would count, where one is to be judged."""
+
 _log = get_logger("clusterlite.http")
 
 
@@ -187,6 +192,8 @@ class Protocol(HttpToolsProtocol):
             self._refuse(400, "bad_request", f"this is no HTTP/1.1 request: it is {version}")
         elif b"host" not in request.headers and version == "1.1":
             self._refuse(400, "bad_request", "this is no HTTP/1.1 request: it has no Host")
+        elif repeated := _repeated(request, self.headers):
+            self._refuse(400, "bad_request", f"the header {repeated} stands there twice; send one")
         else:
             return False
         return True
@@ -426,3 +433,11 @@ def cut_unread(connections: Iterable[Protocol], bytes_max: int) -> None:
             unread -= connection.unsent
             if unread <= bytes_max:
                 return
+
+
+def _repeated(request: Request, listed: list[tuple[bytes, bytes]]) -> str:
+    """A header that stands twice and must not; empty where there is none."""
+    if len(request.headers) == len(listed):  # as nearly always
+        return ""
+    names = [name for name, _ in listed if name in _SINGLE]
+    return next((name.decode() for name in names if names.count(name) > 1), "")

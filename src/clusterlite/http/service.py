@@ -204,7 +204,7 @@ class Service:
         if self.cluster != hello.cluster:
             self.seen = -1
         self.cluster = hello.cluster
-        self._token = hello.cluster.encode() + b":%d"
+        self._token = hello.cluster.encode().replace(b"%", b"%%") + b":%d"
         self.saw(hello.position)
         tables = self._reader.tables()
         for served in self.served.values():

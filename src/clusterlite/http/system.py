@@ -154,6 +154,9 @@ class SystemRoutes:
     async def settle(self, request: Request) -> Response:
         """Close the event's id, unless the log has it already; then its outcome comes back."""
         event_id = _event_id(request)
+        if event_id.startswith("@"):
+            why = "an event without an id stands at that position, or none will: GET tells which"
+            raise HttpError(400, "bad_event_id", why)
         service = self._service
         own = messages.Request.of_scope(request.scope)
         service.cors.check_write(own)
@@ -221,8 +224,7 @@ class SystemRoutes:
         """An answer from the state at a position; without a token where there is none yet."""
         response = JSONResponse(body)
         if self._service.cluster and position >= 0:
-            name, token = self._service.token_header(position)
-            response.headers[name.decode()] = token.decode()
+            response.raw_headers.append(self._service.token_header(position))
         return response
 
     def _paths(self) -> list[str]:
