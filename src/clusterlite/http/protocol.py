@@ -192,8 +192,8 @@ class Protocol(HttpToolsProtocol):
             self._refuse(400, "bad_request", f"this is no HTTP/1.1 request: it is {version}")
         elif b"host" not in request.headers and version == "1.1":
             self._refuse(400, "bad_request", "this is no HTTP/1.1 request: it has no Host")
-        elif repeated := _repeated(request, self.headers):
-            self._refuse(400, "bad_request", f"the header {repeated} stands there twice; send one")
+        elif len(request.headers) != len(self.headers) and (twice := _repeated(self.headers)):
+            self._refuse(400, "bad_request", f"the header {twice} stands there twice; send one")
         else:
             return False
         return True
@@ -237,9 +237,8 @@ class Protocol(HttpToolsProtocol):
             self._refuse_body(exchange, too_large(self._body_max))
 
     def _let_go(self, exchange: _Exchange) -> None:
-        if exchange.held:
-            self._bodies.give_back(exchange.held)
-            exchange.held = 0
+        self._bodies.give_back(exchange.held)
+        exchange.held = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone; of a write that is under way the link holds what it sends."""
@@ -287,7 +286,8 @@ class Protocol(HttpToolsProtocol):
 
     def _respond(self, exchange: _Exchange, response: Response) -> None:
         exchange.response_complete = True
-        self._let_go(exchange)
+        if exchange.held:
+            self._let_go(exchange)
         transport = self.transport
         if exchange.disconnected or transport.is_closing():
             return
@@ -435,9 +435,7 @@ def cut_unread(connections: Iterable[Protocol], bytes_max: int) -> None:
                 return
 
 
-def _repeated(request: Request, listed: list[tuple[bytes, bytes]]) -> str:
+def _repeated(listed: list[tuple[bytes, bytes]]) -> str:
     """A header that stands twice and must not; empty where there is none."""
-    if len(request.headers) == len(listed):  # as nearly always
-        return ""
     names = [name for name, _ in listed if name in _SINGLE]
     return next((name.decode() for name in names if names.count(name) > 1), "")
