@@ -222,10 +222,7 @@ class Operator:
         for earlier in node.data.glob("aside-*"):  # its disk may be small
             shutil.rmtree(earlier)
         log = f"kafka://{self.cluster.kafka.address}/{TOPIC}"
-        done = self.clusterlite("repair", str(node.data), "--log", log, "--yes")
-        if done.returncode != 0:
-            raise NotAsExpected(f"repair of {node.name} refused: {done.stderr.strip()}")
-        self.seen["cure clusterlite repair"] += 1
+        self._cure(node, "repair", str(node.data), "--log", log)
         self.let_start(index)
 
     def reset(self, index: int) -> None:
@@ -235,11 +232,14 @@ class Operator:
             NotAsExpected: it refused.
         """
         node = self.stop(index)
-        done = self.clusterlite("reset", "--data", str(node.data), "--yes")
-        if done.returncode != 0:
-            raise NotAsExpected(f"reset of {node.name} refused: {done.stderr.strip()}")
-        self.seen["cure clusterlite reset"] += 1
+        self._cure(node, "reset", "--data", str(node.data))
         self.let_start(index)
+
+    def _cure(self, node: ClusterNode, command: str, *arguments: str) -> None:
+        done = self.clusterlite(command, *arguments, "--yes")
+        if done.returncode != 0:
+            raise NotAsExpected(f"{command} of {node.name} refused: {done.stderr.strip()}")
+        self.seen[f"cure clusterlite {command}"] += 1
 
     def restart_halted(self, index: int, cure: str) -> None:
         """End a halted node whose cause is gone, so that it is started again; counted."""
